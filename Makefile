@@ -32,7 +32,6 @@ $(BASE):
 	  echo "$(PYTHON) is not Python 3.11, 3.12 or 3.13;" \
 	       "name one that is: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@echo "making $(VENV) with $$($(PYTHON) --version)"
-	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV) || { \
 	  echo "$(PYTHON) has no working venv module (Debian, Ubuntu: apt-get install python3-venv)" >&2; \
 	  exit 1; }

@@ -1,0 +1,1 @@
+"""Ours beside JAX, measured in turns in one process: ``python -m benchmarks [case ...]``."""

@@ -1,0 +1,39 @@
+"""Run the named cases, or all: ``python -m benchmarks [case ...] [--markdown] [--json PATH]``."""
+
+import argparse
+import importlib
+from pathlib import Path
+
+import rich.console
+
+from benchmarks.report import environment, markdown_table, terminal_table, write_json
+
+CASES = ("eager_op", "eager_grad", "jit_dispatch", "gpt_step")
+
+
+def main() -> None:
+    """Measure, print the table and write the JSON file."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("case", nargs="*", metavar="case", help=f"one of {', '.join(CASES)}")
+    parser.add_argument("--json", type=Path, default=Path("build/benchmarks.json"), metavar="PATH")
+    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+    options = parser.parse_args()
+    if unknown := sorted(set(options.case) - set(CASES)):
+        parser.error(f"no case is called {', '.join(unknown)}; there are {', '.join(CASES)}")
+
+    console = rich.console.Console()
+    rows = []
+    for case in options.case or CASES:
+        with console.status(f"measuring {case}"):
+            rows += importlib.import_module(f"benchmarks.{case}").run()
+    write_json(rows, options.json)
+    if options.markdown:
+        print(markdown_table(rows))
+    else:
+        console.print(terminal_table(rows))
+    facts = ", ".join(f"{name} {value}" for name, value in environment().items())
+    console.print(f"{facts}\nwritten to {options.json}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()
