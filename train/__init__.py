@@ -1,0 +1,62 @@
+"""Training: a task, a compiled step, and a loop around it.
+
+task         Task: model, optimiser, loss; what to subclass
+model        Model, Context: what a loss is called with
+objective    Weighted: how per-example losses become the objective
+optimizer    learning rates as values, groups of parameters, freezing
+state, step  State, make_step: the pure step, usable without the trainer
+data         ArrayData: shuffled batches that resume exactly
+trainer      Trainer: fit, validate, test, predict
+callbacks    progress, logs, checkpoints, early stopping
+checkpoint   checkpoints on the disk
+history      what a run logged
+metrics      Mean, Sum, Last: values that merge
+units        Steps, Epochs
+"""
+
+if __name__ == "train":  # never take the name of a user's own train.py
+    raise ImportError(
+        "this is the training layer of jaxcore, imported under a bare name: write "
+        "`import jaxcore.train` or `from jaxcore import train`, and leave the repository's folder "
+        "out of sys.path"
+    )
+
+from .callbacks import Callback as Callback
+from .callbacks import Checkpoint as Checkpoint
+from .callbacks import CSVLogger as CSVLogger
+from .callbacks import EarlyStopping as EarlyStopping
+from .callbacks import ModelSummary as ModelSummary
+from .callbacks import ProgressBar as ProgressBar
+from .callbacks import SaveOnSignal as SaveOnSignal
+from .callbacks import StopOnNonFinite as StopOnNonFinite
+from .checkpoint import best_checkpoint as best_checkpoint
+from .checkpoint import latest_checkpoint as latest_checkpoint
+from .checkpoint import list_checkpoints as list_checkpoints
+from .checkpoint import load_checkpoint as load_checkpoint
+from .checkpoint import load_variables as load_variables
+from .checkpoint import save_checkpoint as save_checkpoint
+from .data import ArrayData as ArrayData
+from .data import Source as Source
+from .errors import CheckpointError as CheckpointError
+from .errors import ScalarLossError as ScalarLossError
+from .errors import TrainError as TrainError
+from .history import History as History
+from .metrics import Last as Last
+from .metrics import Mean as Mean
+from .metrics import Sum as Sum
+from .model import Context as Context
+from .model import Model as Model
+from .objective import Weighted as Weighted
+from .optimizer import inject as inject
+from .run import Run as Run
+from .state import State as State
+from .step import init_state as init_state
+from .step import make_eval_step as make_eval_step
+from .step import make_predict_step as make_predict_step
+from .step import make_step as make_step
+from .task import Task as Task
+from .task import init_modules as init_modules
+from .trainer import Fit as Fit
+from .trainer import Trainer as Trainer
+from .units import Epochs as Epochs
+from .units import Steps as Steps

@@ -1,0 +1,111 @@
+"""Stop when a metric stops improving."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..errors import TrainError, explain
+from ..history import Row
+from ..run import Run
+from .base import Callback
+
+
+class EarlyStopping(Callback):
+    """Stop once `monitor` has not improved for `patience` checks.
+
+    A check happens whenever a logged row has the metric. It improves if it beats the best by more
+    than `min_delta`; one that equals the best minus `min_delta` does not count. A metric that is
+    not finite stops the run at once, unless `check_finite` is False.
+
+    Args:
+      monitor: a column of the history, such as "val/loss".
+      patience: checks without improvement until the stop; 0 stops at the first one.
+      min_delta: how much better counts as better.
+      mode: "min" or "max".
+      threshold: stop as soon as the metric is at least this good.
+      check_finite: whether NaN or infinity stops the run.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val/loss",
+        *,
+        patience: int = 3,
+        min_delta: float = 0.0,
+        mode: str = "min",
+        threshold: float | None = None,
+        check_finite: bool = True,
+    ) -> None:
+        check_mode(mode)
+        self.monitor = monitor
+        self.patience = patience
+        self.min_delta = abs(min_delta)
+        self.mode = mode
+        self.threshold = threshold
+        self.check_finite = check_finite
+        self.best: float | None = None
+        self.waited = 0
+
+    def on_fit_start(self, run: Run) -> None:
+        if self.monitor.startswith("val/") and not run.validates:
+            raise TrainError(
+                explain(
+                    f"EarlyStopping monitors {self.monitor!r}, but nothing is validated.",
+                    got="no validation data",
+                    expected="fit(..., val=data)",
+                    fix="give `val`, or monitor a training metric such as 'loss'.",
+                )
+            )
+
+    def on_log(self, run: Run, row: Row) -> None:
+        if self.monitor not in row:
+            validated = any(name.startswith("val/") for name in row)
+            if self.monitor.startswith("val/") and not validated:
+                return  # a row between two validations
+            raise unknown_metric("EarlyStopping", self.monitor, row)
+        value = row[self.monitor]
+        sign = 1.0 if self.mode == "min" else -1.0
+        if self.check_finite and not math.isfinite(value):
+            run.request_stop(f"{self.monitor} is {value}")
+        elif self.threshold is not None and sign * value <= sign * self.threshold:
+            run.request_stop(f"{self.monitor} reached {value:.6g}")
+        elif self.best is None or sign * value + self.min_delta < sign * self.best:
+            self.best, self.waited = value, 0
+        else:
+            self.waited += 1
+            if self.waited >= self.patience:
+                run.request_stop(
+                    f"{self.monitor} has not improved on {self.best:.6g} for {self.waited} checks"
+                )
+
+    def state(self) -> dict[str, Any]:
+        return {"best": self.best, "waited": self.waited}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.best, self.waited = state["best"], state["waited"]
+
+
+def check_mode(mode: str) -> None:
+    """Raise `TrainError` unless `mode` is "min" or "max"."""
+    if mode not in ("min", "max"):
+        raise TrainError(
+            explain(
+                "Unknown `mode`.",
+                got=repr(mode),
+                expected="'min' (a loss) or 'max' (an accuracy)",
+                fix="say which of two values is better.",
+            )
+        )
+
+
+def unknown_metric(who: str, monitor: str, row: Row) -> TrainError:
+    """The error for a metric that a row should have and has not."""
+    return TrainError(
+        explain(
+            f"{who} monitors a metric that is not logged.",
+            got=repr(monitor),
+            expected=f"one of {sorted(set(row) - {'step', 'epoch', 'seconds'})}",
+            fix="name a column of the history, or return the metric from the task's loss.",
+        )
+    )

@@ -1,0 +1,106 @@
+"""What a person sees while a run goes on."""
+
+from __future__ import annotations
+
+import time
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ..history import Row
+from ..run import Run
+from ..units import Epochs
+from .base import Callback
+
+_HIDDEN = ("step", "epoch", "seconds", "gradient_norm")
+
+
+class ProgressBar(Callback):
+    """A bar with the loss, the learning rate and the speed; plain lines where there is no terminal.
+
+    Args:
+      refresh: seconds between two updates of the bar.
+    """
+
+    def __init__(self, refresh: float = 0.1) -> None:
+        self.refresh = refresh
+        self._progress: Progress | None = None
+        self._numbers = ""
+        self._began = self._drawn = 0.0
+        self._first_step = -1
+
+    def on_fit_start(self, run: Run) -> None:
+        if run.resumed_from is not None:
+            run.console.print(f"resumed from {run.resumed_from} (step {run.step})", soft_wrap=True)
+        self._began, self._first_step, self._numbers = time.perf_counter(), run.step, ""
+        self._progress = None
+        if run.console.is_terminal:
+            self._progress = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[numbers]}"),
+                console=run.console,
+            )
+            self._task = self._progress.add_task(
+                "tracing and compiling", total=run.total_steps, completed=run.step, numbers=""
+            )
+            self._progress.start()
+
+    def on_step_end(self, run: Run) -> None:
+        now = time.perf_counter()
+        if run.step == self._first_step + 1:
+            seconds = now - self._began
+            self._say(run, f"first step, with tracing and compiling: {seconds:.1f} s")
+        if self._progress is not None and now - self._drawn > self.refresh:
+            self._drawn = now
+            self._draw(run)
+
+    def on_log(self, run: Run, row: Row) -> None:
+        self._numbers = "  ".join(_spell(name, row[name]) for name in row if _shown(name, row))
+        if self._progress is None or any(name.startswith("val/") for name in row):
+            self._say(run, f"{_place(run)}  step {run.step:<6d}  {self._numbers}")
+        if self._progress is not None:
+            self._draw(run)
+
+    def on_stop(self, run: Run) -> None:
+        if self._progress is not None:
+            self._draw(run)
+
+    def on_fit_end(self, run: Run) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+        seconds = time.perf_counter() - self._began
+        done = run.step - self._first_step
+        reason = run.stop_reason or "interrupted"
+        run.console.print(f"{reason}: {done} steps in {seconds:.1f} s", soft_wrap=True)
+
+    def _draw(self, run: Run) -> None:
+        assert self._progress is not None
+        self._progress.update(
+            self._task, completed=run.step, description=_place(run), numbers=self._numbers
+        )
+
+    def _say(self, run: Run, text: str) -> None:
+        run.console.print(text, soft_wrap=True, highlight=False)
+
+
+def _place(run: Run) -> str:
+    epoch = run.epoch if run.epoch_ended else run.epoch + 1
+    total = str(run.until.count) if isinstance(run.until, Epochs) else ""
+    return f"epoch {epoch:>{len(total)}}/{total}" if total else f"epoch {epoch}"
+
+
+def _shown(name: str, row: Row) -> bool:
+    if name.rsplit("/", 1)[-1] == "skipped":
+        return row[name] > 0
+    return name.rsplit("/", 1)[-1] not in _HIDDEN
+
+
+def _spell(name: str, value: float) -> str:
+    if name == "steps_per_second":
+        return f"{value:.3g} steps/s" if value < 100 else f"{value:.0f} steps/s"
+    if name.startswith("learning_rate"):
+        return f"{name.replace('_', ' ')} {value:.2e}"
+    return f"{name.replace('_', ' ')} {value:.4g}" if value >= 1e4 else f"{name} {value:.4f}"

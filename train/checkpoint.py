@@ -1,0 +1,290 @@
+"""Checkpoints: directories that are either whole or not there.
+
+A checkpoint is written under a temporary name beside its place, flushed to the disk, and renamed:
+a process killed at any moment leaves either the old checkpoints or the old ones and the new one. It holds
+`state.safetensors` (the arrays, by path) and `checkpoint.json` (everything else). Both are data
+only: loading one runs no code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import shutil
+import uuid
+import warnings
+import zlib
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from jaxcore import numpy as jnp
+from jaxcore import random, tree
+
+from .errors import CheckpointError, explain
+from .paths import leaf_paths
+from .safetensors import load_arrays, save_arrays
+
+_ARRAYS, _INFO, _VERSION = "state.safetensors", "checkpoint.json", 1
+Tree = TypeVar("Tree")
+
+
+def save_checkpoint(path: str | os.PathLike[str], state: Any, info: Mapping[str, Any]) -> Path:
+    """Write a checkpoint atomically.
+
+    Args:
+      path: the directory to make; if it exists it is replaced.
+      state: a tree of arrays; typed PRNG keys are stored as their data and implementation.
+      info: anything JSON can hold.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".tmp-{path.name}-{uuid.uuid4().hex}"
+    temporary.mkdir()
+    try:
+        arrays, keys = {}, {}
+        for name, leaf in leaf_paths(state):
+            if _is_key(leaf):
+                keys[name] = str(random.key_impl(leaf))
+                leaf = random.key_data(leaf)
+            arrays[name] = np.asarray(leaf)
+        save_arrays(temporary / _ARRAYS, arrays)
+        content = {
+            "format": "jaxcore.train",
+            "version": _VERSION,
+            "keys": keys,
+            "crc32": zlib.crc32((temporary / _ARRAYS).read_bytes()),
+            "versions": _versions(),
+            "info": dict(info),
+        }
+        text = json.dumps(content)
+        with open(temporary / _INFO, "w", encoding="utf-8") as file:
+            json.dump({"crc32": zlib.crc32(text.encode()), "content": content}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        _sync(temporary)
+        if path.exists():
+            delete_checkpoint(path)
+        os.rename(temporary, path)
+        _sync(path.parent)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return path
+
+
+def read_info(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The `info` of a checkpoint, after checking that the checkpoint is whole.
+
+    Raises:
+      CheckpointError: it is missing or damaged.
+    """
+    return _content(Path(path))["info"]
+
+
+def load_checkpoint(path: str | os.PathLike[str], like: Tree) -> Tree:
+    """The state of a checkpoint, as a tree like `like`.
+
+    Args:
+      path: the checkpoint's directory.
+      like: a tree of arrays or `ShapeDtypeStruct`s.
+
+    Raises:
+      CheckpointError: it is missing, damaged, or its leaves differ from those of `like`; the
+        message lists them with both shapes.
+    """
+    path = Path(path)
+    content = _content(path)
+    arrays, keys = load_arrays(path / _ARRAYS), content["keys"]
+    wanted = leaf_paths(like)
+    found: dict[str, Any] = {
+        name: random.wrap_key_data(jnp.asarray(array), impl=keys[name]) if name in keys else array
+        for name, array in arrays.items()
+    }
+    differences = []
+    for name, leaf in wanted:
+        if name not in found:
+            differences.append(f"{name}: not stored, the model has {_type(leaf)}")
+        elif _type(found[name]) != _type(leaf):
+            differences.append(f"{name}: stored {_type(found[name])}, the model has {_type(leaf)}")
+    names = {name for name, _ in wanted}
+    differences += [
+        f"{name}: stored {_type(leaf)}, the model has none"
+        for name, leaf in found.items()
+        if name not in names
+    ]
+    if differences:
+        shown = "\n            ".join(differences[:20])
+        if len(differences) > 20:
+            shown += f"\n            and {len(differences) - 20} more"
+        raise CheckpointError(
+            explain(
+                f"The checkpoint {path} belongs to another model or optimiser.",
+                got=shown,
+                expected="the same leaves, shapes and dtypes",
+                fix="use another `dir`, pass resume='overwrite' to start afresh, or rebuild the "
+                "model and optimiser that wrote it.",
+            )
+        )
+    return tree.unflatten(
+        tree.structure(like),
+        [jnp.asarray(found[n]) if n not in keys else found[n] for n, _ in wanted],
+    )
+
+
+def load_variables(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The model's variables in a checkpoint, as nested dicts of NumPy arrays.
+
+    For prediction without the task that trained them: `model.apply(load_variables(path), x)`.
+    `path` is a checkpoint, or the directory of a run, of which the newest one is taken.
+    """
+    path = Path(path)
+    if not (path / _INFO).exists():
+        path = latest_checkpoint(path)
+    _content(path)
+    variables: dict[str, Any] = {}
+    for name, array in load_arrays(path / _ARRAYS).items():
+        head, *middle, leaf = name.split("/")
+        if head == "variables":
+            node = variables
+            for part in middle:
+                node = node.setdefault(part, {})
+            node[leaf] = array
+    return variables
+
+
+def checkpoint_path(run_dir: str | os.PathLike[str], step: int) -> Path:
+    """Where the checkpoint of a step stands in a run's directory."""
+    return Path(run_dir) / "checkpoints" / f"step_{step:09d}"
+
+
+def list_checkpoints(run_dir: str | os.PathLike[str]) -> list[tuple[int, Path]]:
+    """The (step, path) of a run's checkpoints, oldest first, whole or damaged."""
+    folder = Path(run_dir) / "checkpoints"
+    if not folder.is_dir():
+        return []
+    matches = ((re.fullmatch(r"step_(\d{9,})", path.name), path) for path in folder.iterdir())
+    return sorted((int(match.group(1)), path) for match, path in matches if match)
+
+
+def latest_checkpoint(run_dir: str | os.PathLike[str]) -> Path:
+    """The newest whole checkpoint of a run; damaged ones are passed over with a warning.
+
+    Raises:
+      CheckpointError: there is none.
+    """
+    for _, path in reversed(list_checkpoints(run_dir)):
+        try:
+            _content(path)
+        except CheckpointError as error:
+            warnings.warn(f"passing over a damaged checkpoint: {error}", stacklevel=2)
+            continue
+        return path
+    raise CheckpointError(
+        explain(
+            f"{os.fspath(run_dir)} has no checkpoint.",
+            got=f"no whole step_* folder in {Path(run_dir) / 'checkpoints'}",
+            expected="the directory of a run that saved one",
+            fix="give the Trainer this `dir` and a Checkpoint callback, and train.",
+        )
+    )
+
+
+def best_checkpoint(run_dir: str | os.PathLike[str], monitor: str, mode: str = "min") -> Path:
+    """The checkpoint whose logged metric `monitor` was best (of equals, the oldest).
+
+    Raises:
+      CheckpointError: no whole checkpoint was saved together with that metric.
+    """
+    scored = []
+    for step, path in list_checkpoints(run_dir):
+        try:
+            row = read_info(path).get("row") or {}
+        except CheckpointError:
+            continue
+        if monitor in row:
+            scored.append((row[monitor] if mode == "min" else -row[monitor], step, path))
+    scored = [entry for entry in scored if entry[0] == entry[0]] or scored  # NaN is never best
+    if not scored:
+        raise CheckpointError(
+            explain(
+                f"No checkpoint in {os.fspath(run_dir)} was saved with the metric {monitor!r}.",
+                got=f"{len(list_checkpoints(run_dir))} checkpoints",
+                expected="one saved right after a validation",
+                fix="save as often as you validate, e.g. both every Epochs(1).",
+            )
+        )
+    return min(scored)[2]
+
+
+def delete_checkpoint(path: str | os.PathLike[str]) -> None:
+    """Remove a checkpoint so that no half of it is ever seen under its name."""
+    path = Path(path)
+    trash = path.parent / f".tmp-deleted-{uuid.uuid4().hex}"
+    os.rename(path, trash)
+    shutil.rmtree(trash, ignore_errors=True)
+
+
+def remove_leftovers(run_dir: str | os.PathLike[str]) -> None:
+    """Remove what a killed process left half-written."""
+    for path in (Path(run_dir) / "checkpoints").glob(".tmp-*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        stored = json.loads((path / _INFO).read_text(encoding="utf-8"))
+        content = stored["content"]
+        if zlib.crc32(json.dumps(content).encode()) != stored["crc32"]:
+            raise ValueError(f"the checksum of {_INFO} does not fit")
+        if content["format"] != "jaxcore.train" or content["version"] > _VERSION:
+            raise ValueError(f"format {content['format']} version {content['version']}")
+        if zlib.crc32((path / _ARRAYS).read_bytes()) != content["crc32"]:
+            raise ValueError(f"the checksum of {_ARRAYS} does not fit")
+        return content
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            explain(
+                f"{path} is not a whole checkpoint.",
+                got=f"{type(error).__name__}: {error}",
+                expected=f"{_INFO} and {_ARRAYS} with matching checksums",
+                fix="use an older checkpoint, or train again with resume='overwrite'.",
+            )
+        ) from error
+
+
+def _is_key(leaf: Any) -> bool:
+    return str(getattr(leaf, "dtype", "")).startswith("key<")
+
+
+def _type(leaf: Any) -> str:
+    return f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in ("jaxcore", "jax", "jaxlib", "numpy", "optax"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _sync(folder: Path) -> None:
+    """Flush a directory's entries; systems that cannot open a directory do without."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass
+    finally:
+        os.close(handle)

@@ -1,0 +1,141 @@
+"""The objective: Σ value·weight·mask / Σ weight·mask, whatever the batching.
+
+A loss returns one value per example (or per token), never the batch's mean. The sums are taken
+here, so a padded last batch and an accumulated one give exactly the full batch's gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jaxcore.numpy as jnp
+
+from .errors import ScalarLossError, TrainError, explain
+from .metrics import Last, Mean, Metric, Sum
+from .paths import leaf_paths
+
+
+class Weighted(NamedTuple):
+    """Values with weights, for example token losses with zero weight on padding tokens.
+
+    `values` has the batch as its first axis; `weights` has the same shape or a prefix of it.
+    Weights are constants of the objective: no gradient flows into them.
+    """
+
+    values: Any
+    weights: Any
+
+
+def batch_rows(batch: Any, *, what: str = "batch") -> int:
+    """The number of examples in `batch`: the first axis that all its arrays share.
+
+    Raises:
+      TrainError: there is no array, a scalar, or the first axes differ.
+    """
+    shapes = [
+        (path or "(the array itself)", tuple(jnp.shape(leaf))) for path, leaf in leaf_paths(batch)
+    ]
+    rows = {shape[0] if shape else None for _, shape in shapes}
+    if len(rows) != 1 or None in rows:
+        listing = ", ".join(f"{path}: {shape}" for path, shape in shapes) or "no array at all"
+        raise TrainError(
+            explain(
+                f"The arrays of the {what} do not share a first axis.",
+                got=listing,
+                expected="arrays whose first axis is the number of examples",
+                fix="stack the examples of every array along axis 0.",
+            )
+        )
+    return rows.pop()  # type: ignore[return-value]
+
+
+def reduce_loss(
+    result: Any, *, rows: int, mask: Any | None, owner: str
+) -> tuple[Mean, dict[str, Metric]]:
+    """Turn what a loss returned into its sum, its weight, and mergeable metrics.
+
+    Args:
+      result: per-example losses of shape (rows, ...), or `Weighted`, or a pair of either with a
+        dict of metrics, each per-example values, `Weighted`, `Mean`, `Sum` or `Last`.
+      rows: examples in the batch, padding included.
+      mask: None, or (rows,) bool, False on padding.
+      owner: name of the method, for messages.
+    """
+    metrics: Any = {}
+    if isinstance(result, tuple) and not isinstance(result, Weighted):
+        if len(result) != 2 or not isinstance(result[1], Mapping):
+            raise TrainError(
+                explain(
+                    f"`{owner}` returned a tuple that is not (losses, metrics).",
+                    got=f"a tuple of {', '.join(type(item).__name__ for item in result)}",
+                    expected="losses, or the pair (losses, {name: values})",
+                    fix="return losses, {'accuracy': correct}.",
+                )
+            )
+        result, metrics = result
+    loss = _mean(result, rows=rows, mask=mask, owner=owner, what="losses")
+    return loss, {
+        name: value
+        if isinstance(value, Mean | Sum | Last)
+        else _mean(value, rows=rows, mask=mask, owner=owner, what=f"metric {name!r}")
+        for name, value in metrics.items()
+    }
+
+
+def _mean(result: Any, *, rows: int, mask: Any | None, owner: str, what: str) -> Mean:
+    values, weights = result if isinstance(result, Weighted) else (result, None)
+    try:
+        values = jnp.asarray(values)
+    except TypeError as error:
+        raise TrainError(
+            explain(
+                f"`{owner}` returned {what} that are not an array.",
+                got=type(result).__name__,
+                expected=f"an array of shape ({rows}, ...), one value per example",
+                fix="return the unreduced losses (nn.losses are unreduced).",
+            )
+        ) from error
+    dtype = jnp.promote_types(values.dtype, jnp.float32)
+    if values.ndim == 0:
+        if mask is not None:
+            raise ScalarLossError(
+                explain(
+                    f"`{owner}` averaged its {what} over the batch, but some rows are padding.",
+                    got=f"a scalar {values.dtype} for a batch of {rows} rows",
+                    expected=f"one value per example: shape ({rows},) or ({rows}, ...)",
+                    fix="leave out the mean (nn.losses are unreduced; for a metric, Mean(total, "
+                    "weight) also does), or use data without a short last batch: "
+                    "ArrayData(..., remainder='drop').",
+                )
+            )
+        weight = jnp.ones((), dtype)
+        return Mean(values.astype(dtype) * weight, weight)
+    if values.shape[0] != rows:
+        raise TrainError(
+            explain(
+                f"`{owner}` returned {what} of the wrong shape.",
+                got=f"shape {tuple(values.shape)} for a batch of {rows} rows",
+                expected=f"({rows},) or ({rows}, ...): the first axis is the batch",
+                fix="keep the batch axis first and reduce over the other axes only.",
+            )
+        )
+    total_weights = jnp.ones(values.shape, dtype)
+    for factor, label in ((weights, "weights"), (mask, "mask")):
+        if factor is None:
+            continue
+        factor = jnp.asarray(factor)
+        if factor.shape != values.shape[: factor.ndim]:
+            raise TrainError(
+                explain(
+                    f"The {label} of the {what} in `{owner}` do not fit the values.",
+                    got=f"{label} {tuple(factor.shape)}, values {tuple(values.shape)}",
+                    expected="the values' shape or its leading axes",
+                    fix="give one weight per example, or one per value.",
+                )
+            )
+        spread = factor.reshape(factor.shape + (1,) * (values.ndim - factor.ndim))
+        total_weights = total_weights * spread.astype(dtype)
+    # `where` and not a product alone: a padded row that overflows must not turn 0·inf into NaN.
+    kept = jnp.where(total_weights != 0, values.astype(dtype), jnp.zeros((), dtype))
+    return Mean(jnp.sum(kept * total_weights), jnp.sum(total_weights))

@@ -1,0 +1,33 @@
+"""The state of a training run: four values, one pytree, nothing hidden elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jaxcore
+
+
+class State(NamedTuple):
+    """What a training step maps to its successor.
+
+    Attributes:
+      step: int32 scalar, the number of steps done.
+      variables: {"params": ..., "batch_stats": ..., ...}, as `model.init` returns.
+      opt_state: {group: optax state}; the only group of a plain `tx` is "**".
+      key: the run's typed PRNG key. It never changes: step n draws from fold_in(key, n), so a
+        resumed run draws what the uninterrupted one would have.
+    """
+
+    step: jaxcore.Array
+    variables: dict[str, Any]
+    opt_state: dict[str, Any]
+    key: jaxcore.Array
+
+    @property
+    def params(self) -> Any:
+        """The trained and the frozen parameters together."""
+        return self.variables["params"]
+
+    def replace(self, **changes: Any) -> State:
+        """A copy with the named fields changed."""
+        return self._replace(**changes)

@@ -1,0 +1,143 @@
+"""The compiled step: pure, public, usable without a trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jaxcore
+import jaxcore.numpy as jnp
+from jaxcore import lax, random, tree
+
+from .errors import TrainError, explain
+from .metrics import Metric
+from .model import Context, Model
+from .objective import batch_rows, reduce_loss
+from .state import State
+from .task import Task, reduce_stacked
+
+Step = Callable[..., tuple[State, dict[str, Metric]]]
+
+
+def init_state(task: Task, key: jaxcore.Array, batch: Any, variables: Any = None) -> State:
+    """The state before the first step.
+
+    Args:
+      task: the task.
+      key: a typed PRNG key, `random.key(seed)`.
+      batch: a batch (its values do not matter), for the shapes of the model's inputs.
+      variables: pretrained variables, in place of `task.init`'s.
+    """
+    init_key, run_key = random.split(key)
+    if variables is None:
+        variables = task.init(init_key, batch)
+    if not isinstance(variables, dict) or "params" not in variables:
+        got = sorted(variables) if isinstance(variables, dict) else type(variables).__name__
+        raise TrainError(
+            explain(
+                f"`{type(task).__name__}.init` did not return variables.",
+                got=got,
+                expected='a dict with "params" and possibly other collections',
+                fix="return model.init(key, x).",
+            )
+        )
+    opt_state = jaxcore.jit(task.optimizer.init)(variables["params"])
+    return State(jnp.zeros((), jnp.int32), variables, opt_state, run_key)
+
+
+def make_step(
+    task: Task, *, accumulate: int = 1, steps_per_call: int = 1, donate: bool = True
+) -> Step:
+    """Compile a task's update to `state, metrics = step(state, batch, mask=None)`.
+
+    Args:
+      task: the task.
+      accumulate: micro-batches per step; the batch's rows must be divisible by it.
+      steps_per_call: above 1, one call does that many steps: `batch` and `mask` have a new first
+        axis of this length, and the metrics are merged.
+      donate: let the step reuse the old state's memory. The state passed in is then gone, so
+        always rebind it; with False it survives, at twice the memory.
+
+    Returns:
+      The step. `mask` is (rows,) bool, False on rows that are padding.
+
+    The whole loop of a run may be as short as this:
+
+        step = make_step(task)
+        state = init_state(task, random.key(0), batch)
+        for batch in batches:
+            state, metrics = step(state, batch)
+        print(float(metrics["loss"]))
+    """
+    for name, value in (("accumulate", accumulate), ("steps_per_call", steps_per_call)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise TrainError(
+                explain(
+                    f"`{name}` is not a count.",
+                    got=repr(value),
+                    expected="an int of at least 1",
+                    fix=f"leave it out for {name}=1.",
+                )
+            )
+
+    def one(state: State, batch: Any, mask: Any) -> tuple[State, dict[str, Metric]]:
+        new, metrics = task.update(state, batch, accumulate=accumulate, mask=mask)
+        return new.replace(step=state.step + 1, key=state.key), metrics
+
+    def several(state: State, batches: Any, masks: Any) -> tuple[State, dict[str, Metric]]:
+        state, stacked = lax.scan(lambda s, xs: one(s, *xs), state, (batches, masks))
+        return state, reduce_stacked(stacked)
+
+    compiled = jaxcore.jit(
+        one if steps_per_call == 1 else several, donate_argnums=(0,) if donate else ()
+    )
+
+    def step(state: State, batch: Any, mask: Any | None = None) -> tuple[State, dict[str, Metric]]:
+        return compiled(state, batch, mask)
+
+    return step
+
+
+def make_eval_step(task: Task) -> Callable[..., dict[str, Metric]]:
+    """Compile `metrics = step(state, batch, mask=None)`: the task's `evaluate`, without training."""
+    owner = f"{type(task).__name__}.evaluate"
+
+    def evaluate(variables: Any, step: Any, key: Any, batch: Any, mask: Any) -> dict[str, Metric]:
+        ctx = Context(train=False, step=step, key=random.fold_in(key, step), mask=mask)
+        result = task.evaluate(Model(task.model, variables), batch, ctx)
+        loss, metrics = reduce_loss(result, rows=batch_rows(batch), mask=mask, owner=owner)
+        return {"loss": loss, **metrics}
+
+    compiled = jaxcore.jit(evaluate)
+
+    def eval_step(state: State, batch: Any, mask: Any | None = None) -> dict[str, Metric]:
+        return compiled(state.variables, state.step, state.key, batch, mask)
+
+    return eval_step
+
+
+def make_predict_step(task: Task) -> Callable[..., Any]:
+    """Compile `outputs = step(state, batch)`: the task's `predict`."""
+
+    def predict(variables: Any, step: Any, key: Any, batch: Any, mask: Any) -> Any:
+        ctx = Context(train=False, step=step, key=random.fold_in(key, step), mask=mask)
+        outputs = task.predict(Model(task.model, variables), batch, ctx)
+        rows = batch_rows(batch)
+        for leaf in tree.leaves(outputs):
+            if jnp.ndim(leaf) == 0 or leaf.shape[0] != rows:
+                raise TrainError(
+                    explain(
+                        f"`{type(task).__name__}.predict` lost the batch axis.",
+                        got=f"an output of shape {tuple(leaf.shape)} for {rows} rows",
+                        expected=f"({rows}, ...)",
+                        fix="return one prediction per example.",
+                    )
+                )
+        return outputs
+
+    compiled = jaxcore.jit(predict)
+
+    def predict_step(state: State, batch: Any, mask: Any | None = None) -> Any:
+        return compiled(state.variables, state.step, state.key, batch, mask)
+
+    return predict_step

@@ -1,0 +1,269 @@
+"""`Task`: what is trained and how, as one frozen record to subclass."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jaxcore
+import jaxcore.numpy as jnp
+from jaxcore import lax, random, tree
+
+from .errors import TrainError, explain
+from .metrics import Last, Mean, Metric, Sum
+from .model import Context, Model
+from .objective import batch_rows, reduce_loss
+from .optimizer import Optimizer, Schedule, learning_rates
+from .state import State
+
+Loss = Callable[[Model, Any, Context], Any]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Task:
+    """A model, an optimiser and a loss.
+
+        class Digits(train.Task):
+            def loss(self, model, batch, ctx):
+                images, labels = batch
+                logits = model(images)
+                return nn.losses.softmax_cross_entropy(logits, labels), {
+                    "accuracy": logits.argmax(-1) == labels
+                }
+
+        task = Digits(model=CNN(), tx=optax.adamw, lr=1e-3)
+
+    Attributes:
+      model: an `nn.Module`, or a dict of them (a generator and a discriminator, say).
+      tx: an optax transformation, a factory `learning_rate -> transformation` such as
+        `optax.adamw`, or {glob: either} for groups of parameters.
+      lr: a number or a schedule `count -> rate` for the factories.
+      freeze: globs over the "/"-joined paths of the parameters: no gradient, no optimiser state.
+    """
+
+    model: Any
+    tx: Any
+    lr: float | Schedule | None = None
+    freeze: tuple[str, ...] = ()
+
+    def loss(self, model: Model, batch: Any, ctx: Context) -> Any:
+        """Per-example losses of shape (rows, ...), or `Weighted`; or a pair (either, metrics).
+
+        `model(x)` calls the module in the right mode, with keys and state filled in. Metrics are a
+        dict of per-example values, `Weighted`, or ready `Mean`, `Sum` and `Last`.
+        """
+        raise TrainError(
+            explain(
+                f"{type(self).__name__} defines no loss.",
+                got="a Task without a `loss` method",
+                expected="a subclass with `def loss(self, model, batch, ctx)`",
+                fix="return one loss per example, e.g. "
+                "nn.losses.softmax_cross_entropy(model(batch[0]), batch[1]).",
+            )
+        )
+
+    def evaluate(self, model: Model, batch: Any, ctx: Context) -> Any:
+        """What `validate` and `test` measure: as `loss` returns, and by default that."""
+        return self.loss(model, batch, ctx)
+
+    def inputs(self, batch: Any) -> tuple[Any, ...]:
+        """The arguments of `model` in a batch, for `init` and `predict`.
+
+        An array is itself the input, of a tuple it is the first item, of a dict the item "x".
+        """
+        if isinstance(batch, Mapping):
+            if "x" not in batch:
+                raise TrainError(
+                    explain(
+                        "Which item of the batch is the model's input?",
+                        got=f"a dict with {sorted(batch)}",
+                        expected='an item "x"',
+                        fix="override `inputs(self, batch)` in the task, returning a tuple.",
+                    )
+                )
+            return (batch["x"],)
+        return (batch[0],) if isinstance(batch, tuple | list) else (batch,)
+
+    def predict(self, model: Model, batch: Any, ctx: Context) -> Any:
+        """What `Trainer.predict` collects: arrays with the batch as first axis."""
+        return model(*self.inputs(batch))
+
+    def init(self, key: jaxcore.Array, batch: Any) -> dict[str, Any]:
+        """Initial variables; override to initialise several modules or to load pretrained ones."""
+        if isinstance(self.model, Mapping):
+            raise TrainError(
+                explain(
+                    f"{type(self).__name__} has several modules and no `init`.",
+                    got=f"modules {sorted(self.model)}",
+                    expected="`def init(self, key, batch)` that returns their variables",
+                    fix="return train.init_modules(self.model, key, {name: (inputs, ...), ...}).",
+                )
+            )
+        return self.model.init(key, *self.inputs(batch))
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """`tx`, `lr` and `freeze`, resolved."""
+        return Optimizer.of(self.tx, self.lr, self.freeze)
+
+    def update(
+        self, state: State, batch: Any, *, accumulate: int = 1, mask: Any | None = None
+    ) -> tuple[State, dict[str, Metric]]:
+        """One training step's work; `make_step` compiles it and counts the step.
+
+        Override it to descend on several losses in turn:
+
+            state, d = self.descend(state, batch, self.d_loss, groups=("d/**",), name="d", ...)
+            state, g = self.descend(state, batch, self.g_loss, groups=("g/**",), name="g", ...)
+            return state, {**d, **g}
+        """
+        return self.descend(state, batch, self.loss, accumulate=accumulate, mask=mask)
+
+    def descend(
+        self,
+        state: State,
+        batch: Any,
+        loss: Loss,
+        *,
+        groups: tuple[str, ...] | None = None,
+        accumulate: int = 1,
+        mask: Any | None = None,
+        name: str = "",
+    ) -> tuple[State, dict[str, Metric]]:
+        """Take the gradient of one loss, over micro-batches, and update some parameters by it.
+
+        The objective is Σ value·weight·mask / Σ weight·mask over the whole batch. If it or its
+        gradient is not finite, everything stays as it was, and the metric "skipped" counts it.
+
+        Args:
+          state: the state; its `step` is left as it is.
+          batch: arrays with a common first axis of rows.
+          loss: like `Task.loss`.
+          groups: which groups of `tx` to differentiate and update; None means all.
+          accumulate: number of micro-batches; it must divide the rows.
+          mask: None, or (rows,) bool, False on rows that are padding.
+          name: prefix of the metrics, and part of the random key.
+
+        Returns:
+          The new state, and metrics: "loss", "gradient_norm", "learning_rate" where known,
+          "skipped", and the loss's own.
+        """
+        optimizer = self.optimizer
+        active, held = optimizer.split(state.params, groups)
+        collections = {c: v for c, v in state.variables.items() if c != "params"}
+        key = random.fold_in(state.key, state.step)
+        if name:
+            key = random.fold_in(key, zlib.crc32(name.encode()) & 0x7FFFFFFF)
+        owner = f"{type(self).__name__}.{getattr(loss, '__name__', 'loss')}"
+
+        def total(active: Any, collections: Any, piece: Any, mask: Any, key: Any) -> Any:
+            variables = {"params": optimizer.join(active, held), **collections}
+            model_key, loss_key = random.fold_in(key, 0), random.fold_in(key, 1)
+            model = Model(self.model, variables, train=True, key=model_key)
+            ctx = Context(train=True, step=state.step, key=loss_key, mask=mask)
+            value, metrics = reduce_loss(
+                loss(model, piece, ctx), rows=batch_rows(piece), mask=mask, owner=owner
+            )
+            weight = lax.stop_gradient(value.weight)
+            written = {c: v for c, v in model.variables.items() if c != "params"}
+            return value.total, (Mean(value.total, weight), metrics, written)
+
+        gradient = jaxcore.value_and_grad(total, has_aux=True)
+
+        if accumulate == 1:
+            (_, (mean, metrics, collections_now)), grads = gradient(
+                active, collections, batch, mask, random.fold_in(key, 0)
+            )
+        else:
+            mean, metrics, collections_now, grads = _accumulate(
+                gradient, active, collections, batch, mask, key, accumulate
+            )
+
+        # An empty batch (all rows masked) has weight 0; it must change nothing, not divide by it.
+        grads = tree.map(lambda g: g / jnp.maximum(mean.weight, 1e-30).astype(g.dtype), grads)
+        norm = _norm(grads)
+        finite = jnp.isfinite(norm) & jnp.isfinite(mean.total)
+        new_active, opt_state = optimizer.update(grads, state.opt_state, active)
+        keep = finite & (mean.weight > 0)
+        new_active, opt_state, collections_now = tree.map(
+            lambda new, old: jnp.where(keep, new, old),
+            (new_active, opt_state, collections_now),
+            (active, dict(state.opt_state), collections),
+        )
+        variables = {"params": optimizer.join(new_active, held), **collections_now}
+        rates = learning_rates({g: opt_state[g] for g in active})
+        report = {
+            "loss": mean,
+            **metrics,
+            "gradient_norm": Mean(norm, jnp.ones_like(norm)),
+            **{rate: Last(value) for rate, value in rates.items()},
+            "skipped": Sum(jnp.where(finite, 0, 1).astype(jnp.int32)),
+        }
+        prefix = f"{name}/" if name else ""
+        report = {f"{prefix}{metric}": value for metric, value in report.items()}
+        return state.replace(variables=variables, opt_state=opt_state), report
+
+
+def init_modules(
+    modules: Mapping[str, Any], key: jaxcore.Array, inputs: Mapping[str, tuple[Any, ...]]
+) -> dict[str, Any]:
+    """Variables of several modules, each under its name in every collection.
+
+    Args:
+      modules: {name: module}, as in `Task.model`.
+      key: a PRNG key; each module gets one folded from it by position.
+      inputs: {name: arguments of that module}.
+    """
+    variables: dict[str, Any] = {"params": {}}
+    for index, name in enumerate(sorted(modules)):
+        own = modules[name].init(random.fold_in(key, index), *inputs[name])
+        for collection, value in own.items():
+            variables.setdefault(collection, {})[name] = value
+    return variables
+
+
+def _accumulate(
+    gradient: Any, active: Any, collections: Any, batch: Any, mask: Any, key: Any, pieces: int
+) -> tuple[Mean, dict[str, Metric], Any, Any]:
+    """Sum gradients over micro-batches in a loop, so that memory holds one at a time."""
+    rows = batch_rows(batch)
+    if rows % pieces:
+        raise TrainError(
+            explain(
+                "The batch does not divide into micro-batches.",
+                got=f"{rows} rows, accumulate={pieces}",
+                expected="rows divisible by accumulate",
+                fix=f"use a batch size of {pieces * max(1, rows // pieces)}.",
+            )
+        )
+    split = tree.map(lambda x: x.reshape((pieces, rows // pieces) + x.shape[1:]), (batch, mask))
+
+    def one(carry: Any, xs: Any) -> Any:
+        collections, grads = carry
+        (piece, piece_mask), index = xs
+        (_, (mean, metrics, collections)), new = gradient(
+            active, collections, piece, piece_mask, random.fold_in(key, index)
+        )
+        return (collections, tree.map(jnp.add, grads, new)), (mean, metrics)
+
+    start = (collections, tree.map(jnp.zeros_like, active))
+    (collections, grads), stacked = lax.scan(one, start, (split, jnp.arange(pieces)))
+    mean, metrics = reduce_stacked({"loss": stacked[0]})["loss"], reduce_stacked(stacked[1])
+    return mean, metrics, collections, grads
+
+
+def reduce_stacked(metrics: Mapping[str, Metric]) -> dict[str, Any]:
+    """Merge metrics that a loop stacked along a new first axis."""
+    return {
+        name: Last(metric.value[-1])
+        if isinstance(metric, Last)
+        else type(metric)(*(jnp.sum(field, axis=0) for field in metric))
+        for name, metric in metrics.items()
+    }
+
+
+def _norm(grads: Any) -> Any:
+    squares = [jnp.sum(jnp.square(g.astype(jnp.float32))) for g in tree.leaves(grads)]
+    return jnp.sqrt(sum(squares, jnp.zeros((), jnp.float32)))
