@@ -1,9 +1,9 @@
 """Checkpoints: directories that are either whole or not there.
 
 A checkpoint is written under a temporary name beside its place, flushed to the disk, and renamed:
-a process killed at any moment leaves either the old checkpoints or the old ones and the new one. It holds
-`state.safetensors` (the arrays, by path) and `checkpoint.json` (everything else). Both are data
-only: loading one runs no code.
+a process killed at any moment leaves the older ones whole and the new one whole or absent. It
+holds `state.safetensors` (the arrays, by path) and `checkpoint.json` (everything else). Both are
+data only: loading one runs no code.
 """
 
 from __future__ import annotations

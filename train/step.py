@@ -99,7 +99,7 @@ def make_step(
 
 
 def make_eval_step(task: Task) -> Callable[..., dict[str, Metric]]:
-    """Compile `metrics = step(state, batch, mask=None)`: the task's `evaluate`, without training."""
+    """Compile `metrics = step(state, batch, mask=None)`, the task's `evaluate`."""
     owner = f"{type(task).__name__}.evaluate"
 
     def evaluate(variables: Any, step: Any, key: Any, batch: Any, mask: Any) -> dict[str, Metric]:

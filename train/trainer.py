@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
-import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,21 +13,21 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-import jaxcore
 import jaxcore.numpy as jnp
 from jaxcore import random, tree
 
-from . import checkpoint
-from .callbacks import Callback, Checkpoint, CSVLogger, ProgressBar, StopOnNonFinite, named
+from .callbacks import Callback, Checkpoint, CSVLogger, ProgressBar, StopOnNonFinite
+from .checkpoint import latest_checkpoint, load_checkpoint
 from .data import Padded, Padder, Source, as_source, example_batch, feed
 from .errors import ScalarLossError, TrainError, explain
 from .history import History, Row
-from .metrics import Metric, from_json, merge_metrics, to_json
+from .metrics import Metrics, merge_metrics
+from .resume import abstract_state, checkpoint_to_resume, need_dir, restore_run, save_run
 from .run import Run
 from .state import State
 from .step import init_state, make_eval_step, make_predict_step, make_step
 from .task import Task
-from .units import Duration, Epochs, Steps, check_duration, is_due, is_over
+from .units import EVERY_EPOCH, Duration, Epochs, Steps, check_duration, is_due, is_over
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ class Trainer:
         seed: int = 0,
         accumulate: int = 1,
         log_every: Duration | None = None,
-        validate_every: Duration = Epochs(1),
+        validate_every: Duration = EVERY_EPOCH,
         console: Console | None = None,
     ) -> None:
         if log_every is not None:
@@ -125,7 +123,7 @@ class Trainer:
         check_duration("until", until)
         source = as_source(data)
         val_source = None if val is None else as_source(val, argument="val")
-        run, pending = self._begin(task, source, until, val_source, resume, state)
+        run, pending = self._begin(task, source, until, val is not None, resume, state)
         log_every = self.log_every or _default_log_interval(run)
         step = _Masking(make_step(task, accumulate=self.accumulate))
         batches = feed(source, run.epoch, run.batch, Padder(getattr(source, "batch_size", None)))
@@ -184,7 +182,7 @@ class Trainer:
 
                 if run.save_requested and saved_step != run.step:
                     pending = [merge_metrics(pending)]
-                    path = self._save(run, pending[0])
+                    path = save_run(run, self.callbacks, pending[0])
                     saved_step = run.step
                     for callback in self.callbacks:
                         callback.on_save(run, path)
@@ -230,97 +228,34 @@ class Trainer:
     def restore(self, task: Task, data: Any, path: str | os.PathLike[str] | None = None) -> State:
         """The state in a checkpoint: by default the newest of `dir`; `data` gives the shapes."""
         if path is None:
-            path = checkpoint.latest_checkpoint(self._need_dir())
+            path = latest_checkpoint(need_dir(self.dir))
         example = example_batch(as_source(data))
-        return checkpoint.load_checkpoint(path, self._abstract_state(task, example))
-
-    # Below: what the loop is made of.
+        return load_checkpoint(path, abstract_state(task, random.key(self.seed), example))
 
     def _begin(
         self,
         task: Task,
         source: Source,
         until: Duration,
-        val: Source | None,
+        validates: bool,
         resume: str | os.PathLike[str],
         state: State | None,
-    ) -> tuple[Run, list[dict[str, Metric]]]:
+    ) -> tuple[Run, list[Metrics]]:
         """The run before its first step, and metrics not yet logged; fresh or restored."""
-        path = self._checkpoint_to_resume(resume)
+        path = checkpoint_to_resume(self.dir, resume)
         example = example_batch(source)
-        run = Run(task, until, source, example, self.dir, self.console, state, val is not None)  # type: ignore[arg-type]
-        if path is None:
-            if state is None:
-                run.state = init_state(task, random.key(self.seed), example)
-            run.state = tree.map(jnp.copy, run.state)  # the first step consumes it
-            run.step = int(run.state.step)
-            return run, []
-        info = checkpoint.read_info(path)
-        if info["batch"] and info["data"] != getattr(source, "fingerprint", None):
-            raise TrainError(
-                explain(
-                    f"{path} was saved inside an epoch of other data.",
-                    got=f"{getattr(source, 'fingerprint', None)}",
-                    expected=f"{info['data']}",
-                    fix="give the same data, or resume from a checkpoint at the end of an epoch.",
-                )
-            )
-        run.state = checkpoint.load_checkpoint(path, self._abstract_state(task, example))
-        run.resumed_from = path
-        run.step, run.epoch, run.batch = info["step"], info["epoch"], info["batch"]
-        run.seconds, run.history = info["seconds"], History(info["history"])
-        callbacks = named(self.callbacks)
-        for name, stored in info["callbacks"].items():
-            if name in callbacks:
-                callbacks[name].restore(stored)
-            else:
-                warnings.warn(
-                    f"{path} has the state of a callback {name!r}, which is not there now",
-                    stacklevel=3,
-                )
+        key = random.key(self.seed)
+        if path is not None:
+            state = load_checkpoint(path, abstract_state(task, key, example))
+        elif state is None:
+            state = init_state(task, key, example)
+        state = tree.map(jnp.copy, state)  # the first step consumes it
+        run = Run(task, until, source, example, self.dir, self.console, state, validates)
+        run.step = int(state.step)
+        pending = [] if path is None else restore_run(run, path, self.callbacks)
         if is_over(until, step=run.step, epochs=run.epoch):
             run.request_stop(f"reached {until.count} {type(until).__name__.lower()} before")
-        return run, [from_json(info["pending"])]
-
-    def _checkpoint_to_resume(self, resume: str | os.PathLike[str]) -> Path | None:
-        if resume not in ("auto", "never", "overwrite"):
-            return Path(resume)
-        existing = [] if self.dir is None else checkpoint.list_checkpoints(self.dir)
-        if not existing:
-            return None
-        if resume == "auto":
-            return checkpoint.latest_checkpoint(self._need_dir())
-        if resume == "never":
-            raise TrainError(
-                explain(
-                    f"{self.dir} has checkpoints of an earlier run.",
-                    got=f"resume='never' and {len(existing)} checkpoints",
-                    expected="an empty directory",
-                    fix="use another `dir`, or resume='auto' to go on, or resume='overwrite'.",
-                )
-            )
-        shutil.rmtree(existing[0][1].parent)
-        return None
-
-    def _abstract_state(self, task: Task, example: Any) -> State:
-        key = random.key(self.seed)
-        return jaxcore.eval_shape(lambda key, batch: init_state(task, key, batch), key, example)
-
-    def _save(self, run: Run, pending: dict[str, Metric]) -> Path:
-        states = {name: callback.state() for name, callback in named(self.callbacks).items()}
-        info = {
-            "step": run.step,
-            "epoch": run.epoch,
-            "batch": run.batch,
-            "data": getattr(run.source, "fingerprint", None),
-            "seconds": run.seconds,
-            "row": run.row,
-            "history": run.history.rows,
-            "pending": to_json(pending),
-            "callbacks": {name: state for name, state in states.items() if state},
-        }
-        path = checkpoint.checkpoint_path(self._need_dir(), run.step)
-        return checkpoint.save_checkpoint(path, run.state, info)
+        return run, pending
 
     def _measure(self, task: Task, source: Source, state: State, prefix: str) -> dict[str, float]:
         padder = Padder(getattr(source, "batch_size", None))
@@ -337,18 +272,6 @@ class Trainer:
         if kind not in steps:
             steps[kind] = make(task)
         return steps[kind]
-
-    def _need_dir(self) -> Path:
-        if self.dir is None:
-            raise TrainError(
-                explain(
-                    "The trainer has no directory.",
-                    got="Trainer(dir=None)",
-                    expected="a directory, to write and find checkpoints",
-                    fix="write Trainer(dir='runs/first').",
-                )
-            )
-        return self.dir
 
 
 class _Masking:

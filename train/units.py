@@ -43,6 +43,7 @@ class Epochs(_Duration):
 
 
 Duration = Steps | Epochs
+EVERY_EPOCH = Epochs(1)
 
 
 def check_duration(name: str, value: object) -> None:

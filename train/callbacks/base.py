@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ class Callback:
         """Take back what `state` gave."""
 
 
-def named(callbacks: list[Callback]) -> dict[str, Callback]:
+def named(callbacks: Sequence[Callback]) -> dict[str, Callback]:
     """Callbacks by the names under which checkpoints keep their state.
 
     >>> list(named([Callback(), Callback()]))

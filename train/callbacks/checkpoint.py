@@ -11,7 +11,7 @@ from ..checkpoint import delete_checkpoint, list_checkpoints, read_info, remove_
 from ..errors import CheckpointError, TrainError, explain
 from ..history import Row
 from ..run import Run
-from ..units import Duration, Epochs, check_duration, is_due
+from ..units import EVERY_EPOCH, Duration, check_duration, is_due
 from .base import Callback
 from .early_stopping import check_mode, unknown_metric
 
@@ -32,7 +32,7 @@ class Checkpoint(Callback):
 
     def __init__(
         self,
-        every: Duration = Epochs(1),
+        every: Duration = EVERY_EPOCH,
         *,
         keep: int = 2,
         monitor: str | None = None,

@@ -1,0 +1,125 @@
+"""What a run writes into a checkpoint beside its state, and how it goes on from there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jaxcore
+
+from .callbacks import Callback, named
+from .checkpoint import (
+    checkpoint_path,
+    latest_checkpoint,
+    list_checkpoints,
+    read_info,
+    save_checkpoint,
+)
+from .errors import TrainError, explain
+from .history import History
+from .metrics import Metrics, from_json, to_json
+from .run import Run
+from .state import State
+from .step import init_state
+from .task import Task
+
+
+def need_dir(run_dir: Path | None) -> Path:
+    """`run_dir`, or a `TrainError` if there is none."""
+    if run_dir is None:
+        raise TrainError(
+            explain(
+                "The trainer has no directory.",
+                got="Trainer(dir=None)",
+                expected="a directory, to write and find checkpoints",
+                fix="write Trainer(dir='runs/first').",
+            )
+        )
+    return run_dir
+
+
+def checkpoint_to_resume(
+    run_dir: Path | None, resume: str | os.PathLike[str] | bool
+) -> Path | None:
+    """Resolve the argument `resume` of `Trainer.fit` to a checkpoint, or None to start afresh."""
+    if isinstance(resume, bool) or resume is None:
+        raise TrainError(
+            explain(
+                "`resume` says how to treat earlier checkpoints.",
+                got=repr(resume),
+                expected="'auto', 'never', 'overwrite', or the path of a checkpoint",
+                fix="leave it out to go on from the newest checkpoint in `dir`, if there is one.",
+            )
+        )
+    if resume not in ("auto", "never", "overwrite"):
+        return Path(resume)
+    existing = [] if run_dir is None else list_checkpoints(run_dir)
+    if not existing:
+        return None
+    if resume == "auto":
+        return latest_checkpoint(need_dir(run_dir))
+    if resume == "never":
+        raise TrainError(
+            explain(
+                f"{run_dir} has checkpoints of an earlier run.",
+                got=f"resume='never' and {len(existing)} checkpoints",
+                expected="a directory without checkpoints",
+                fix="use another `dir`, or resume='auto' to go on, or resume='overwrite'.",
+            )
+        )
+    shutil.rmtree(existing[0][1].parent)
+    return None
+
+
+def abstract_state(task: Task, key: jaxcore.Array, example: Any) -> State:
+    """The shapes of a task's state, without computing it."""
+    return jaxcore.eval_shape(lambda key, batch: init_state(task, key, batch), key, example)
+
+
+def save_run(run: Run, callbacks: Sequence[Callback], pending: Metrics) -> Path:
+    """Write a checkpoint of a run: state, position, log, callbacks, metrics not yet logged."""
+    states = {name: callback.state() for name, callback in named(callbacks).items()}
+    info = {
+        "step": run.step,
+        "epoch": run.epoch,
+        "batch": run.batch,
+        "data": getattr(run.source, "fingerprint", None),
+        "seconds": run.seconds,
+        "row": run.row,
+        "history": run.history.rows,
+        "pending": to_json(pending),
+        "callbacks": {name: state for name, state in states.items() if state},
+    }
+    return save_checkpoint(checkpoint_path(need_dir(run.dir), run.step), run.state, info)
+
+
+def restore_run(run: Run, path: Path, callbacks: Sequence[Callback]) -> list[Metrics]:
+    """Give `run` and its callbacks what `save_run` wrote; returns the metrics not yet logged."""
+    info = read_info(path)
+    data = getattr(run.source, "fingerprint", None)
+    if info["batch"] and info["data"] != data:
+        raise TrainError(
+            explain(
+                f"{path} was saved inside an epoch of other data.",
+                got=data,
+                expected=info["data"],
+                fix="give the same data, or resume from a checkpoint at the end of an epoch.",
+            )
+        )
+    run.resumed_from = path
+    run.step, run.epoch, run.batch = info["step"], info["epoch"], info["batch"]
+    run.seconds, run.history = info["seconds"], History(info["history"])
+    known = named(callbacks)
+    for name, stored in info["callbacks"].items():
+        if name in known:
+            known[name].restore(stored)
+        else:
+            warnings.warn(
+                f"{path} holds the state of a callback {name!r}, which this run does not have",
+                stacklevel=4,
+            )
+    return [from_json(info["pending"])]
