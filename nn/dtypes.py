@@ -1,0 +1,31 @@
+"""Which dtype a layer computes in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jaxcore.numpy as jnp
+
+
+def compute_dtype(dtype: Any, *values: Any) -> Any:
+    """`dtype` where it is given, else the operands' common dtype, made inexact.
+
+    >>> import jaxcore.numpy as jnp
+    >>> compute_dtype(None, jnp.ones(2, jnp.bfloat16), jnp.ones(2)).name
+    'float32'
+    """
+    if dtype is not None:
+        return jnp.dtype(dtype)
+    found = jnp.result_type(*(v for v in values if v is not None))
+    return found if jnp.issubdtype(found, jnp.inexact) else jnp.promote_types(jnp.float32, found)
+
+
+def promote(dtype: Any, *values: Any) -> list[Any]:
+    """Every value in the layer's compute dtype; None stays None."""
+    dtype = compute_dtype(dtype, *values)
+    return [None if v is None else jnp.asarray(v, dtype) for v in values]
+
+
+def at_least_float32(x: Any) -> Any:
+    """`x` in float32 or wider: sums over many bfloat16 values lose what they sum."""
+    return jnp.asarray(x, jnp.promote_types(compute_dtype(None, x), jnp.float32))

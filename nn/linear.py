@@ -1,0 +1,187 @@
+"""Layers that contract with a kernel: `Dense`, `DenseGeneral`, and the lookup table `Embed`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import jaxcore.numpy as jnp
+from jaxcore import Array, lax
+
+from . import initializers
+from .dtypes import promote
+from .errors import InputError, where
+from .module import Module
+
+Init = Callable[..., Any]
+
+
+def need_rank(module: Module, x: Any, rank: int, shape: str) -> Any:
+    """`x` as an array; raises unless it has at least `rank` axes."""
+    x = jnp.asarray(x)
+    if x.ndim < rank:
+        raise InputError(
+            f"{where(module.path, type(module).__name__)}: the input has shape {x.shape}. "
+            f"Expected {shape}, at least {rank} axes; add the missing ones with x[None] or "
+            "x[..., None]."
+        )
+    return x
+
+
+class Dense(Module):
+    """``x @ kernel + bias`` over the last axis: ``(..., in) -> (..., features)``.
+
+    Parameters: ``kernel (in, features)``, ``bias (features,)``.
+
+    >>> import jaxcore.numpy as jnp
+    >>> from jaxcore import nn, random
+    >>> variables = nn.Dense(4).init(random.key(0), jnp.ones((2, 3)))
+    >>> variables["params"]["kernel"].shape
+    (3, 4)
+    """
+
+    features: int
+    use_bias: bool = True
+    dtype: Any = None
+    param_dtype: Any = jnp.float32
+    precision: Any = None
+    kernel_init: Init = initializers.lecun_normal()
+    bias_init: Init = initializers.zeros
+
+    uses_rng: ClassVar[bool] = False
+
+    def __call__(self, x: Array) -> Array:
+        x = need_rank(self, x, 1, "(..., features)")
+        kernel = self.param(
+            "kernel", self.kernel_init, (x.shape[-1], self.features), self.param_dtype
+        )
+        bias = None
+        if self.use_bias:
+            bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype)
+        x, kernel, bias = promote(self.compute_dtype, x, kernel, bias)
+        y = lax.dot_general(x, kernel, (((x.ndim - 1,), (0,)), ((), ())), precision=self.precision)
+        return y if bias is None else y + bias.reshape((1,) * (y.ndim - 1) + (-1,))
+
+
+class DenseGeneral(Module):
+    """A linear map from the axes `axis` to new trailing axes `features`.
+
+    With ``features=(heads, depth)`` and ``axis=-1``: ``(..., in) -> (..., heads, depth)``.
+    Axes in `batch_dims` have a kernel each.
+
+    Parameters: ``kernel (*batch, *in, *features)``, ``bias (*batch, *features)``.
+    """
+
+    features: int | Sequence[int]
+    axis: int | Sequence[int] = -1
+    batch_dims: Sequence[int] = ()
+    use_bias: bool = True
+    dtype: Any = None
+    param_dtype: Any = jnp.float32
+    precision: Any = None
+    kernel_init: Init = initializers.lecun_normal()
+    bias_init: Init = initializers.zeros
+
+    uses_rng: ClassVar[bool] = False
+
+    def __call__(self, x: Array) -> Array:
+        x = jnp.asarray(x)
+        features, axes, batch = _tuple(self.features), _tuple(self.axis), _tuple(self.batch_dims)
+        if any(not -x.ndim <= a < x.ndim for a in (*axes, *batch)):
+            raise InputError(
+                f"{where(self.path, 'DenseGeneral')}: axis={self.axis}, batch_dims="
+                f"{self.batch_dims} do not all exist in an input of shape {x.shape}. Expected "
+                f"axes from {-x.ndim} to {x.ndim - 1}."
+            )
+        axes = tuple(a % x.ndim for a in axes)
+        batch = tuple(a % x.ndim for a in batch)
+        if batch != tuple(range(len(batch))):
+            raise InputError(
+                f"{where(self.path, 'DenseGeneral')}: batch_dims={self.batch_dims} must be the "
+                "leading axes 0, 1, ... in order. Move them to the front with jnp.moveaxis."
+            )
+        sizes = tuple(x.shape[a] for a in batch)
+        inputs = tuple(x.shape[a] for a in axes)
+        kernel = self.param(
+            "kernel",
+            _flat_init(self.kernel_init, len(batch), len(inputs)),
+            (*sizes, *inputs, *features),
+            self.param_dtype,
+        )
+        bias = None
+        if self.use_bias:
+            bias = self.param(
+                "bias",
+                _flat_init(self.bias_init, len(batch), 0),
+                (*sizes, *features),
+                self.param_dtype,
+            )
+        x, kernel, bias = promote(self.compute_dtype, x, kernel, bias)
+        contract = tuple(range(len(batch), len(batch) + len(axes)))
+        y = lax.dot_general(x, kernel, ((axes, contract), (batch, batch)), precision=self.precision)
+        if bias is None:
+            return y
+        between = y.ndim - len(batch) - len(features)
+        return y + bias.reshape(*sizes, *(1,) * between, *features)
+
+
+def _tuple(value: int | Sequence[int]) -> tuple[int, ...]:
+    return (value,) if isinstance(value, int) else tuple(value)
+
+
+def _flat_init(init: Init, batch: int, inputs: int) -> Init:
+    """Initialises each batch entry as a matrix ``(prod(in), prod(features))``, so that fans count."""
+
+    def flat(key: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+        lead, rest = shape[:batch], shape[batch:]
+        features = math.prod(rest[inputs:])
+        matrix = (math.prod(rest[:inputs]), features) if inputs else (features,)
+        if not batch:
+            return init(key, matrix, dtype).reshape(shape)
+        from jaxcore import random, vmap
+
+        keys = random.split(key, math.prod(lead))
+        return vmap(lambda k: init(k, matrix, dtype))(keys).reshape(shape)
+
+    return flat
+
+
+class Embed(Module):
+    """A table of vectors: integers ``(...) -> (..., features)``.
+
+    `attend` uses the same table as an output layer: ``(..., features) -> (..., num_embeddings)``.
+
+    Parameters: ``embedding (num_embeddings, features)``.
+    """
+
+    num_embeddings: int
+    features: int
+    dtype: Any = None
+    param_dtype: Any = jnp.float32
+    embedding_init: Init = initializers.variance_scaling(1.0, "fan_in", "normal", out_axis=0)
+
+    uses_rng: ClassVar[bool] = False
+
+    def _table(self) -> Array:
+        return self.param(
+            "embedding",
+            self.embedding_init,
+            (self.num_embeddings, self.features),
+            self.param_dtype,
+        )
+
+    def __call__(self, indices: Array) -> Array:
+        indices = jnp.asarray(indices)
+        if not jnp.issubdtype(indices.dtype, jnp.integer):
+            raise InputError(
+                f"{where(self.path, 'Embed')}: the indices have dtype {indices.dtype}. Expected "
+                "integers; convert with x.astype(jnp.int32)."
+            )
+        (table,) = promote(self.compute_dtype, self._table())
+        return jnp.take(table, indices, axis=0)
+
+    def attend(self, query: Array) -> Array:
+        """Scores of every entry of the table: ``query @ embedding.T``."""
+        query, table = promote(self.compute_dtype, query, self._table())
+        return lax.dot_general(query, table, (((query.ndim - 1,), (1,)), ((), ())))
