@@ -1,0 +1,33 @@
+"""jaxcore: deep learning in the JAX style.
+
+Trace pure functions into a typed IR, transform them with `grad`, `vmap` and `jit`, run them through XLA.
+
+ir, printer, verify       the intermediate representation
+trace, source             recording, and where equations come from
+primitive, ops            operations with their rules
+transforms                linearisation, transposition, batching, and grad, vjp, jvp, vmap
+lower, jit, eager         StableHLO, compilation and dispatch
+numpy, lax, random, tree  the array interface, with JAX's names
+nn, train                 modules and models; the training loop
+"""
+
+from jax import (
+    Array, ShapeDtypeStruct, block_until_ready, checkpoint, custom_jvp, custom_vjp, device_get, device_put, devices,
+    typeof,
+)
+
+from jaxcore import lax, numpy, random, tree
+from jaxcore.jit import eval_shape, jit, make_jaxpr
+from jaxcore.ops.call import block
+from jaxcore.source import name_scope
+from jaxcore.trace import is_staging
+from jaxcore.transforms.grad import grad, jvp, linearize, stop_gradient, value_and_grad, vjp
+from jaxcore.transforms.vmap import vmap
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Array", "ShapeDtypeStruct", "block", "block_until_ready", "checkpoint", "custom_jvp", "custom_vjp", "device_get",
+    "device_put", "devices", "eval_shape", "grad", "is_staging", "jit", "jvp", "lax", "linearize", "make_jaxpr",
+    "name_scope", "numpy", "random", "stop_gradient", "tree", "typeof", "value_and_grad", "vjp", "vmap",
+]

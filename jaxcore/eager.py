@@ -1,0 +1,74 @@
+"""Operations outside `jit`: one cached executable for each operation, and for each program that repeats."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jaxcore import backend, errors
+from jaxcore.ir import Program, param_key
+from jaxcore.primitive import Primitive
+
+__all__ = ["execute", "run"]
+
+_LIMIT = 4096
+
+
+def run(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> list[Any]:
+    """Apply one primitive to concrete values."""
+    from jaxcore.ops.call import call_p
+
+    if primitive is call_p:
+        return execute(params["program"], args)
+    key = (param_key(params), backend.trace_context()) if params else None
+    function = primitive.eager_memo.get(key)
+    if function is None:
+        function = _compile(primitive, params)
+        if len(primitive.eager_memo) > _LIMIT:
+            primitive.eager_memo.clear()
+        primitive.eager_memo[key] = function
+    for a in args:
+        if isinstance(a, backend.Tracer):
+            raise errors.leaked(a)
+    return function(*args)
+
+
+def _compile(primitive: Primitive, params: dict[str, Any]) -> Callable[..., list[Any]]:
+    from jaxcore.jit import jit
+    from jaxcore.trace import bind
+
+    def operation(*args: Any) -> list[Any]:
+        out = bind(primitive, *args, **params)
+        return out if primitive.multiple_results else [out]
+
+    operation.__name__ = operation.__qualname__ = primitive.name
+    return jit(operation)
+
+
+# Programs are interned weakly; the executables that eager code runs keep theirs alive, the least recent goes first.
+_recent: OrderedDict[int, tuple[Program, Callable[..., list[Any]]]] = OrderedDict()
+
+
+def execute(program: Program, args: Sequence[Any]) -> list[Any]:
+    """Run `program` on concrete values as one executable."""
+    if not program.equations:
+        env = dict(zip(program.inputs, args, strict=True))
+        from jaxcore.trace import literal_value
+
+        return [env[x] if x in env else literal_value(x) for x in program.outputs]  # type: ignore[index,arg-type]
+    entry = _recent.get(id(program))
+    if entry is None:
+        entry = _recent[id(program)] = (program, _program_function(program))
+        if len(_recent) > _LIMIT:
+            _recent.popitem(last=False)
+    for a in args:
+        if isinstance(a, backend.Tracer):
+            raise errors.leaked(a)
+    return entry[1](*args)
+
+
+def _program_function(program: Program) -> Callable[..., list[Any]]:
+    from jaxcore.jit import jit_program
+
+    return jit_program(program)

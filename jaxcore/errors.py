@@ -1,0 +1,88 @@
+"""Errors: the user's line, the full types, the fix. Classes are JAX's, so that existing handlers keep working."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax
+
+from jaxcore import backend
+
+if TYPE_CHECKING:
+    from jaxcore.primitive import Primitive
+    from jaxcore.source import Source
+
+__all__ = ["UnexpectedTracerError", "check_live", "format_aval", "with_source"]
+
+UnexpectedTracerError = jax.errors.UnexpectedTracerError
+
+
+def format_aval(aval: Any) -> str:
+    """``float32[3,4]``; a leading ``~`` marks a weak type."""
+    return str(aval)
+
+
+def describe_source(source: Source | None) -> str:
+    """``file:line (function): the line itself``."""
+    if source is None or source.code is None:
+        return "an unknown line"
+    text = f": {source.text}" if source.text else ""
+    path = f" in module {source.path}" if source.path else ""
+    return f"{source.filename}:{source.line} ({source.function}){path}{text}"
+
+
+def with_source(error: Exception, primitive: Primitive, avals: Sequence[Any], source: Source) -> Exception:
+    """The same error with the operands' full types and the user's line added once."""
+    message = str(error)
+    if "Your line:" in message:
+        return error
+    operands = ", ".join(format_aval(a) for a in avals)
+    text = f"{message}\n  Operands of {primitive.name}: {operands}\n  Your line: {describe_source(source)}"
+    try:
+        return type(error)(text)
+    except TypeError:
+        return TypeError(text)
+
+
+def origin(tracer: Any) -> str:
+    """Said under JAX's conversion errors: where the value was made and what to do."""
+    where = getattr(tracer, "source", None)
+    made = f"\nThe value was made at {describe_source(where)}" if where is not None else (
+        "\nThe value is an argument of the traced function")
+    name = getattr(tracer._trace, "name", None)
+    inside = f" while tracing {name}." if name else "."
+    return (
+        f"{made}, it has type {format_aval(tracer.aval)}{inside}\n"
+        "Fix: use jaxcore.numpy.where or jaxcore.lax.cond for a choice that depends on it, jaxcore.numpy instead of "
+        "numpy for arithmetic, or mark the argument static (jit(..., static_argnames=...)) if it is a plain Python value."
+    )
+
+
+def check_live(x: Any) -> None:
+    """Raise for a tracer whose trace has ended."""
+    if not x._trace.is_valid():
+        raise leaked(x)
+
+
+def leaked(x: Any) -> Exception:
+    """The error for a tracer that outlived its trace."""
+    where = describe_source(getattr(x, "source", None))
+    name = getattr(x._trace, "name", type(x._trace).__name__)
+    return UnexpectedTracerError(
+        f"A traced value of type {format_aval(x.aval)} is used after the tracing of '{name}' has ended "
+        f"(a leaked tracer).\n  It was made at {where}.\n"
+        "Fix: return the value from the function instead of storing it in a list, attribute or global, and do not "
+        "keep values across calls of a traced function."
+    )
+
+
+def not_an_array(x: Any, where: str) -> TypeError:
+    """The error for a leaf that is not a valid array."""
+    return TypeError(
+        f"{where} is {x!r} of type {type(x).__name__}, which is not a valid JAX type: expected an array, a NumPy array "
+        "or a Python number.\nFix: convert it, or mark the argument static with static_argnums or static_argnames."
+    )
+
+
+backend.exclude_from_tracebacks(__file__)

@@ -1,0 +1,218 @@
+"""Lowering: a `Program` becomes StableHLO inside the module that JAX is building.
+
+`program_p` is the one JAX primitive that stands for a program of ours: its lowering emits our equations, and its
+jvp, transpose and batching rules let JAX's own transformations work over functions of ours. A called program becomes
+a private function of the module, emitted once for each module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from jaxcore import backend
+from jaxcore.backend import func_dialect, ir, mlir
+from jaxcore.ir import Program, Var
+
+__all__ = ["Builder", "bind_program", "program_p"]
+
+
+class Builder:
+    """Emits operations at the current insertion point.
+
+    Lowering rules use `op` for most of what they do; types and attributes are cached for the module.
+    """
+
+    def __init__(self, ctx: Any) -> None:
+        self.ctx = ctx
+        module = ctx.module_context
+        self.cache: dict[Any, Any] = module.cached_primitive_lowerings
+        self.types: dict[Any, Any] = self.cache.setdefault("jaxcore_types", {})
+        self.attributes: dict[Any, Any] = self.cache.setdefault("jaxcore_attributes", {})
+        self.tokens = ctx.tokens_in
+
+    def type(self, aval: Any) -> Any:
+        """The IR type of a value of type `aval`."""
+        found = self.types.get(aval)
+        if found is None:
+            found = self.types[aval] = backend.ir_type(aval)
+        return found
+
+    def op(self, name: str, out: Sequence[Any], operands: Sequence[Any], regions: int = 0, **attributes: Any) -> Any:
+        """Create ``stablehlo.name``-like operation `name` with results of types `out` (avals); the operation."""
+        return ir.Operation.create(
+            name, results=[self.type(a) for a in out], operands=operands, attributes=attributes, regions=regions)
+
+    def one(self, name: str, out: Any, *operands: Any, **attributes: Any) -> list[Any]:
+        """`op` with a single result, as the list of values that a lowering rule returns."""
+        return [ir.Operation.create(
+            name, results=[self.type(out)], operands=operands, attributes=attributes).results[0]]
+
+    def ints(self, values: Sequence[int]) -> Any:
+        """A dense 64-bit integer array attribute."""
+        key = tuple(values)
+        found = self.attributes.get(key)
+        if found is None:
+            found = self.attributes[key] = ir.DenseI64ArrayAttr.get(list(key))
+        return found
+
+    def int(self, value: int) -> Any:
+        """A 64-bit integer attribute."""
+        return ir.IntegerAttr.get(ir.IntegerType.get_signless(64), value)
+
+    def parse(self, text: str) -> Any:
+        """An attribute from its textual form, such as ``#stablehlo<comparison_direction GE>``."""
+        found = self.attributes.get(text)
+        if found is None:
+            found = self.attributes[text] = ir.Attribute.parse(text)
+        return found
+
+    def constant(self, value: Any, aval: Any) -> Any:
+        """A constant filled with the scalar `value`, of type `aval`."""
+        scalar = np.asarray(value, aval.dtype)
+        key = ("constant", scalar.tobytes(), aval)
+        dense = self.attributes.get(key)
+        if dense is None:
+            array = np.asarray(scalar)
+            if array.dtype == np.bool_:
+                array = np.packbits(array, bitorder="little")
+            element = backend.ir_type(backend.ShapedArray((), aval.dtype)).element_type
+            attribute = ir.DenseElementsAttr.get(
+                np.ascontiguousarray(array), type=element, shape=[]) if aval.shape == () else None
+            dense = self.attributes[key] = attribute
+        if dense is not None:
+            return ir.Operation.create("stablehlo.constant", results=[self.type(aval)],
+                                       attributes={"value": dense}).results[0]
+        point = self.constant(value, backend.ShapedArray((), aval.dtype))
+        return self.one("stablehlo.broadcast_in_dim", aval, point, broadcast_dimensions=self.ints(()))[0]
+
+    def region(self, op: Any, avals: Sequence[Any], body: Any, index: int = 0) -> None:
+        """Fill region `index` of `op`: ``body(*arguments)`` returns the list of values to return."""
+        block = op.regions[index].blocks.append(*[self.type(a) for a in avals])
+        with ir.InsertionPoint(block):
+            ir.Operation.create("stablehlo.return", operands=list(body(*block.arguments)))
+
+    def program(self, program: Program, operands: Sequence[Any]) -> list[Any]:
+        """Emit the equations of `program` here."""
+        env: dict[Any, Any] = dict(zip(program.inputs, operands, strict=True))
+
+        def read(x: Any) -> Any:
+            return env[x] if type(x) is Var else self.constant(x.value, x.aval)
+
+        for eq in program.equations:
+            values = [read(x) for x in eq.inputs]
+            avals_in = [x.aval for x in eq.inputs]
+            avals_out = [v.aval for v in eq.outputs]
+            primitive = eq.primitive
+            if primitive.lower is not None:
+                out = primitive.lower(self, values, avals_in, avals_out, **eq.params)
+            else:
+                out, self.tokens = backend.lower_with_jax(
+                    self.ctx.replace(tokens_in=self.tokens), primitive.jax, avals_in, avals_out, values,
+                    primitive.jax_params(eq.params))
+            env.update(zip(eq.outputs, out, strict=True))
+        return [read(x) for x in program.outputs]
+
+    def call(self, program: Program, operands: Sequence[Any]) -> list[Any]:
+        """Call `program` as a private function of the module, or emit it here where that cannot be."""
+        if len(program.equations) <= 1 or program.effects:
+            return self.program(program, operands)
+        key = ("jaxcore", program)
+        function = self.cache.get(key)
+        if function is None:
+            module = self.ctx.module_context
+            types = ir.FunctionType.get(
+                [self.type(v.aval) for v in program.inputs], [self.type(v.aval) for v in program.outputs])
+            with ir.InsertionPoint.at_block_begin(module.module.body):
+                function = func_dialect.FuncOp(_symbol(program.name), types)
+                function.attributes["sym_visibility"] = ir.StringAttr.get("private")
+            module.symbol_table.insert(function)
+            block = function.add_entry_block()
+            with ir.InsertionPoint(block):
+                func_dialect.ReturnOp(self.program(program, list(block.arguments)))
+            self.cache[key] = function
+        results = [self.type(v.aval) for v in program.outputs]
+        name = ir.FlatSymbolRefAttr.get(function.name.value)
+        op = func_dialect.CallOp(results, name, operands)
+        return list(op.results)
+
+
+@lru_cache(4096)
+def _symbol(name: str) -> str:
+    return "".join(c if c.isalnum() or c == "_" else "_" for c in name) or "block"
+
+
+program_p = backend.JaxPrimitive("jaxcore_program")
+program_p.multiple_results = True
+program_p.def_effectful_abstract_eval(
+    lambda *avals, program: (program.out_avals, set(program.effects)))
+
+
+def bind_program(program: Program, args: Sequence[Any]) -> list[Any]:
+    """Apply `program` under one of JAX's traces."""
+    return program_p.bind(*args, program=program)
+
+
+def _lower_program(ctx: Any, *operands: Any, program: Program) -> Any:
+    builder = Builder(ctx)
+    out = builder.program(program, operands)
+    if program.effects and builder.tokens is not ctx.tokens_in:
+        ctx.set_tokens_out(builder.tokens)
+    return out
+
+
+def _impl(*args: Any, program: Program) -> list[Any]:
+    from jaxcore import eager
+
+    return eager.execute(program, args)
+
+
+def _jvp(primals: Sequence[Any], tangents: Sequence[Any], *, program: Program) -> Any:
+    from jaxcore.transforms.linearize import linearize_program
+
+    active = tuple(type(t) is not backend.Zero for t in tangents)
+    split = linearize_program(program, active)
+    results = program_p.bind(*split.consts, *primals, program=split.primal)
+    pool = [*primals, *results]
+    residuals = [pool[i] for i in split.residuals]
+    moved = iter(program_p.bind(
+        *residuals, *(t for t, on in zip(tangents, active, strict=True) if on), program=split.linear))
+    outs = results[: len(split.active)]
+    return outs, [
+        next(moved) if on else backend.Zero(o.to_tangent_aval())
+        for o, on in zip(program.out_avals, split.active, strict=True)
+    ]
+
+
+def _transpose(cts: Sequence[Any], *args: Any, program: Program) -> list[Any]:
+    from jaxcore.transforms.transpose import transpose_program
+
+    linear = tuple(type(a) is backend.UndefinedPrimal for a in args)
+    present = tuple(type(c) is not backend.Zero for c in cts)
+    back = transpose_program(program, linear, present)
+    known = [a for a, on in zip(args, linear, strict=True) if not on]
+    given = [c for c in cts if type(c) is not backend.Zero]
+    results = iter(program_p.bind(*back.consts, *known, *given, program=back.program))
+    filled = iter(back.present)
+    return [
+        (next(results) if next(filled) else backend.Zero(a.aval.to_tangent_aval())) if on else None
+        for a, on in zip(args, linear, strict=True)
+    ]
+
+
+def _batch(axis: Any, args: Sequence[Any], dims: Sequence[Any], *, program: Program) -> Any:
+    from jaxcore.transforms.vmap import batch_program
+
+    batched = batch_program(program, axis.size, tuple(dims))
+    outs = program_p.bind(*batched.consts, *args, program=batched.program)
+    return outs, list(batched.dims)
+
+
+program_p.def_impl(_impl)
+mlir.register_lowering(program_p, _lower_program)
+backend.ad.primitive_jvps[program_p] = _jvp
+backend.ad.primitive_transposes[program_p] = _transpose
+backend.batching.fancy_primitive_batchers[program_p] = _batch

@@ -1,0 +1,53 @@
+"""Values that transformations make themselves: scalars from literals, zeros, sums of cotangents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxcore import backend
+from jaxcore.backend import ShapedArray
+from jaxcore.ir import Literal
+from jaxcore.primitive import Primitive, from_jax
+from jaxcore.trace import bind
+
+__all__ = ["add_cotangents", "instantiate", "literal", "stop_gradient_p", "zeros"]
+
+stop_gradient_p = Primitive(
+    "stop_gradient",
+    lambda x: x,
+    batch=lambda size, args, dims: (bind(stop_gradient_p, args[0]), dims[0]),
+    lower=lambda b, operands, avals_in, avals_out: operands,
+    cost=lambda avals_in, avals_out: 0,
+)
+
+
+def literal(x: Literal) -> Any:
+    """A scalar that has the literal's type when it is traced again."""
+    return x.value.item() if x.aval.weak_type else x.value
+
+
+def zeros(aval: ShapedArray) -> Any:
+    """Zeros of type `aval` (the tangent type, so float0 for integers) under the current trace."""
+    if aval.dtype == backend.float0:
+        return np.zeros(aval.shape, backend.float0)
+    if backend.is_extended(aval.dtype):
+        raise TypeError(f"There is no zero of type {aval}.")
+    return backend.zeros_like_aval(aval)
+
+
+def instantiate(tangent: Any, aval: ShapedArray) -> Any:
+    """`tangent`, or zeros of `aval`'s tangent type where it is None."""
+    return zeros(aval.to_tangent_aval()) if tangent is None else tangent
+
+
+def add_cotangents(a: Any, b: Any) -> Any:
+    """a + b where None is zero."""
+    if a is None:
+        return b
+    if b is None:
+        return a
+    primitive, args, params = from_jax(jax.lax.add_p, (a, b), {})
+    return bind(primitive, *args, **params)

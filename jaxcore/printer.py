@@ -1,0 +1,3 @@
+"""Programs as text."""
+def format_program(program):
+    return repr(program)

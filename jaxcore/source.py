@@ -1,0 +1,148 @@
+"""Where an equation comes from: the user's line and the path of modules that was open when it was recorded."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import CodeType
+
+from jaxcore import backend
+
+__all__ = ["Source", "current_source", "name_scope", "use_source", "hide_from_sources"]
+
+_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+class Source:
+    """A place in the user's code, resolved to a line only when somebody asks.
+
+    Attributes:
+      code, instruction: the code object and the index of its running instruction.
+      path: module path such as ``"encoder/layer_3"``; relative to the enclosing shared function.
+    """
+
+    __slots__ = ("code", "instruction", "path")
+
+    def __init__(self, code: CodeType | None, instruction: int, path: str) -> None:
+        self.code = code
+        self.instruction = instruction
+        self.path = path
+
+    @property
+    def filename(self) -> str:
+        return self.code.co_filename if self.code is not None else "<unknown>"
+
+    @property
+    def line(self) -> int:
+        if self.code is None:
+            return 0
+        for start, end, line in self.code.co_lines():
+            if start <= self.instruction < end and line is not None:
+                return line
+        return self.code.co_firstlineno
+
+    @property
+    def function(self) -> str:
+        return self.code.co_qualname if self.code is not None else "<unknown>"
+
+    @property
+    def text(self) -> str:
+        """The user's own line, stripped; empty where the file is gone."""
+        return linecache.getline(self.filename, self.line).strip()
+
+    def __str__(self) -> str:
+        place = f"{self.filename}:{self.line} ({self.function})"
+        return f"{self.path} at {place}" if self.path else place
+
+
+class _State(threading.local):
+    path: str = ""
+    source: Source | None = None
+
+
+_state = _State()
+_internal: dict[str, bool] = {}
+_hidden_roots: list[str] = [_HERE]
+
+
+def hide_from_sources(file: str) -> None:
+    """Treat the folder of `file` as machinery: lines in it are never shown as the user's."""
+    _hidden_roots.append(os.path.dirname(os.path.abspath(file)) + os.sep)
+    _internal.clear()
+
+
+def _is_internal(filename: str) -> bool:
+    known = _internal.get(filename)
+    if known is None:
+        known = backend.source_file_is_jax(filename) or filename.startswith("<frozen")
+        known = known or any(os.path.abspath(filename).startswith(root) for root in _hidden_roots)
+        known = known or f"{os.sep}site-packages{os.sep}optax{os.sep}" in filename
+        known = known or filename.endswith(("contextlib.py", "functools.py"))
+        _internal[filename] = known
+    return known
+
+
+def current_source() -> Source:
+    """The innermost frame outside jaxcore and JAX, with the open module path."""
+    if _state.source is not None:
+        return _state.source
+    frame = sys._getframe(2)
+    while frame is not None:
+        code = frame.f_code
+        if not _is_internal(code.co_filename):
+            return Source(code, frame.f_lasti, _state.path)
+        frame = frame.f_back  # type: ignore[assignment]
+    return Source(None, 0, _state.path)
+
+
+@contextmanager
+def use_source(source: Source | None) -> Iterator[None]:
+    """Give equations recorded inside `source` instead of the running line (None: the running line again)."""
+    previous = _state.source
+    _state.source = source
+    try:
+        yield
+    finally:
+        _state.source = previous
+
+
+def swap_source(source: Source | None) -> Source | None:
+    """`use_source` for hot loops: set, and return what was there before."""
+    previous = _state.source
+    _state.source = source
+    return previous
+
+
+@contextmanager
+def name_scope(name: str) -> Iterator[None]:
+    """Open the module path component `name`: equations recorded inside carry it.
+
+    Example:
+      >>> import jaxcore
+      >>> def f(x):
+      ...     with jaxcore.name_scope("encoder"):
+      ...         return x + 1.0
+      >>> jaxcore.make_jaxpr(f)(2.0).equations[0].source.path
+      'encoder'
+    """
+    previous = _state.path
+    _state.path = f"{previous}/{name}" if previous else name
+    try:
+        yield
+    finally:
+        _state.path = previous
+
+
+@contextmanager
+def fresh_path() -> Iterator[None]:
+    """Start an empty module path: inside a shared function locations are relative."""
+    previous, source = _state.path, _state.source
+    _state.path, _state.source = "", None
+    try:
+        yield
+    finally:
+        _state.path, _state.source = previous, source

@@ -1,0 +1,299 @@
+"""Tracing: what an operation does depends on the trace that is current, and our traces are JAX's traces.
+
+`bind` hands an operation to the current trace. `StageTrace` records it as an equation; the traces of
+`jaxcore.transforms` compute derivatives or batches. Because they subclass JAX's own `Trace` and `Tracer`, JAX's
+functions run on our tracers: a JAX primitive that arrives in `process_primitive` becomes its native equation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxcore import backend, errors
+from jaxcore.backend import ShapedArray
+from jaxcore.ir import Atom, Equation, Literal, Program, Var, intern
+from jaxcore.primitive import Primitive, from_jax
+from jaxcore.source import Source, current_source, swap_source
+
+__all__ = ["JaxcoreTrace", "JaxcoreTracer", "StageTrace", "StageTracer", "aval_of", "bind", "bind_with",
+           "eval_program", "is_staging", "trace_program"]
+
+
+class JaxcoreTracer(backend.Tracer):
+    """A value known by its type only (operators and methods are attached by `jaxcore.numpy`)."""
+
+    __slots__ = ()
+
+
+class JaxcoreTrace(backend.Trace):
+    """Base of our traces; `process` takes one of our primitives and returns the list of its results."""
+
+    __slots__ = ()
+
+    def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> list[Any]:
+        raise NotImplementedError
+
+    def process_primitive(self, primitive: Any, tracers: Any, params: Any, /) -> Any:
+        """JAX's entry: the operation is one of JAX's primitives."""
+        ours, args, native = from_jax(primitive, tracers, params)
+        with backend.set_current_trace(self):
+            out = self.process(ours, args, native)
+        return out if primitive.multiple_results else out[0]
+
+    def process_custom_jvp_call(self, primitive: Any, fun: Any, jvp: Any, tracers: Any, /, *,
+                                symbolic_zeros: bool) -> Any:
+        from jaxcore.ops.custom import stage_custom_jvp
+
+        with backend.set_current_trace(self):
+            return stage_custom_jvp(fun, jvp, tracers, symbolic_zeros)
+
+    def process_custom_vjp_call(self, primitive: Any, fun: Any, fwd: Any, bwd: Any, tracers: Any, /, *,
+                                out_trees: Any, symbolic_zeros: bool) -> Any:
+        from jaxcore.ops.custom import stage_custom_vjp
+
+        with backend.set_current_trace(self):
+            return stage_custom_vjp(fun, fwd, bwd, tracers, out_trees, symbolic_zeros)
+
+
+class StageTracer(JaxcoreTracer):
+    """Stands for a variable of the program being recorded."""
+
+    __slots__ = ("source", "var")
+
+    def __init__(self, trace: StageTrace, var: Var, source: Source | None) -> None:
+        self._trace = trace
+        self.aval = var.aval
+        self.var = var
+        self.source = source
+
+    def _origin_msg(self) -> str:
+        return errors.origin(self)
+
+    @property
+    def _debug_info(self) -> Any:
+        where = f" The value was created at {self.source}." if self.source is not None else ""
+        return SimpleNamespace(func_src_info=self._trace.name, traced_for="jaxcore" + where)
+
+
+class StageTrace(JaxcoreTrace):
+    """Records operations as equations; arrays and outer tracers that are captured become leading inputs."""
+
+    __slots__ = ("consts", "effects", "equations", "name")
+
+    def __init__(self, name: str = "main") -> None:
+        super().__init__()
+        self.name = name
+        self.equations: list[Equation] = []
+        self.consts: dict[int, tuple[Var, Any]] = {}
+        self.effects: frozenset[Any] = frozenset()
+
+    def lift(self, x: Any) -> Atom:
+        """The atom of this program that stands for `x`."""
+        if type(x) is StageTracer and x._trace is self:
+            return x.var
+        found = self.consts.get(id(x))
+        if found is not None:
+            return found[0]
+        kind = type(x)
+        if kind in _scalar_types:
+            return _scalar_literal(x)
+        if isinstance(x, np.generic) or (kind is np.ndarray and x.ndim == 0):
+            return _numpy_literal(x)
+        if isinstance(x, backend.Tracer):
+            errors.check_live(x)
+        var = Var(aval_of(x))
+        self.consts[id(x)] = (var, x)
+        return var
+
+    def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> list[Any]:
+        inputs = [a.var if type(a) is StageTracer and a._trace is self else self.lift(a) for a in args]
+        source = current_source()
+        avals = [x.aval for x in inputs]
+        try:
+            types = primitive.type(*avals, **params)
+        except (TypeError, ValueError) as error:
+            raise errors.with_source(error, primitive, avals, source) from None
+        if primitive.effects is not None:
+            self.effects |= primitive.effects(avals, params)
+        outputs = [Var(t) for t in types] if primitive.multiple_results else [Var(types)]
+        self.equations.append(Equation(primitive, inputs, outputs, params, source))
+        return [StageTracer(self, v, source) for v in outputs]
+
+    def inline(self, program: Program, atoms: Sequence[Atom]) -> list[Atom]:
+        """Append the equations of `program` with its inputs replaced by `atoms`; returns its outputs here."""
+        env: dict[Var, Atom] = dict(zip(program.inputs, atoms, strict=True))
+        for eq in program.equations:
+            outputs = []
+            for v in eq.outputs:
+                new = Var(v.aval)
+                env[v] = new
+                outputs.append(new)
+            inputs = [env[x] if type(x) is Var else x for x in eq.inputs]  # type: ignore[index]
+            self.equations.append(Equation(eq.primitive, inputs, outputs, eq.params, eq.source))
+        self.effects |= program.effects
+        return [env[x] if type(x) is Var else x for x in program.outputs]  # type: ignore[index]
+
+    def inline_values(self, program: Program, args: Sequence[Any]) -> list[Any]:
+        """`inline` with values of this trace in and out."""
+        atoms = self.inline(program, [self.lift(a) for a in args])
+        return [self.value(a) for a in atoms]
+
+    def value(self, atom: Atom) -> Any:
+        """The tracer (or scalar) that stands for `atom` while this trace records."""
+        if type(atom) is Var:
+            return StageTracer(self, atom, None)
+        from jaxcore.ops.basic import literal
+
+        return literal(atom)  # type: ignore[arg-type]
+
+    def stage_value(self, val: Any) -> Any:
+        return self.value(self.lift(val))
+
+    def finish(self, inputs: Sequence[Var], outputs: Sequence[Atom]) -> tuple[Program, list[Any]]:
+        """Close the program: drop what no output needs; captured values come back in the order of their inputs."""
+        self.invalidate()
+        equations = live_equations(self.equations, outputs)
+        used: set[Var] = {x for eq in equations for x in eq.inputs if type(x) is Var}
+        used.update(x for x in outputs if type(x) is Var)
+        consts = [(v, x) for v, x in self.consts.values() if v in used]
+        program = Program([*(v for v, _ in consts), *inputs], equations, outputs, self.name, self.effects)
+        from jaxcore.passes.scalars import share_scalars
+
+        return share_scalars(program), [x for _, x in consts]
+
+
+def live_equations(equations: Sequence[Equation], outputs: Sequence[Atom]) -> list[Equation]:
+    """The equations that `outputs` or an effect need, in order."""
+    live: set[Any] = {x for x in outputs if type(x) is Var}
+    kept = []
+    for eq in reversed(equations):
+        if any(v in live for v in eq.outputs) or has_effects(eq):
+            kept.append(eq)
+            live.update(x for x in eq.inputs if type(x) is Var)
+    kept.reverse()
+    return kept
+
+
+def has_effects(eq: Equation) -> bool:
+    effects = eq.primitive.effects
+    return effects is not None and bool(effects([x.aval for x in eq.inputs], eq.params))
+
+
+_scalar_types = (bool, int, float, complex)
+_scalar_avals: dict[Any, ShapedArray] = {}
+
+
+def _scalar_literal(x: bool | int | float | complex) -> Literal:
+    aval = scalar_aval(x)
+    return Literal(np.asarray(x, aval.dtype)[()], aval)
+
+
+def scalar_aval(x: bool | int | float | complex) -> ShapedArray:
+    """The type of a Python scalar: weak, except for bool."""
+    kind = type(x)
+    x64 = bool(jax.config.jax_enable_x64)
+    aval = _scalar_avals.get((kind, x64))
+    if aval is None:
+        aval = _scalar_avals[kind, x64] = jax.typeof(x)
+    if kind is int and not -2147483648 <= x <= 2147483647 and not x64:  # type: ignore[operator]
+        raise OverflowError(f"The Python integer {x} does not fit int32. Enable x64, or use a float.")
+    return aval
+
+
+def _numpy_literal(x: Any) -> Literal:
+    dtype = backend.canonicalize_dtype(x.dtype)
+    return Literal(np.asarray(x, dtype)[()], ShapedArray((), dtype))
+
+
+def aval_of(x: Any) -> ShapedArray:
+    """The type of a value: tracer, array, NumPy array or Python scalar."""
+    aval = getattr(x, "aval", None)
+    if aval is not None:
+        return aval
+    if type(x) in _scalar_types:
+        return scalar_aval(x)
+    if isinstance(x, np.ndarray | np.generic) and x.dtype != backend.float0:
+        return ShapedArray(x.shape, backend.canonicalize_dtype(x.dtype))
+    return jax.typeof(x)
+
+
+def bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
+    """Apply `primitive` under the current trace."""
+    out = bind_with(backend.trace_ctx.trace, primitive, args, params)
+    return out if primitive.multiple_results else out[0]
+
+
+def bind_with(trace: Any, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> list[Any]:
+    """Apply `primitive` under `trace`, which must be current: ours, JAX's, or the eager one."""
+    if isinstance(trace, JaxcoreTrace):
+        return trace.process(primitive, args, params)
+    if trace is backend.eval_trace:
+        from jaxcore import eager
+
+        return eager.run(primitive, args, params)
+    if primitive.jax is None:
+        from jaxcore.lower import bind_program
+
+        return bind_program(single_program(primitive, args, params), args)
+    out = primitive.jax.bind(*args, **primitive.jax_params(params))
+    return list(out) if primitive.jax.multiple_results else [out]
+
+
+def single_program(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Program:
+    """A program of one equation."""
+    trace = StageTrace(primitive.name)
+    inputs = [Var(aval_of(a)) for a in args]
+    with backend.set_current_trace(trace):
+        out = trace.process(primitive, [StageTracer(trace, v, None) for v in inputs], params)
+        outputs = [trace.lift(o) for o in out]
+    return intern(trace.finish(inputs, outputs)[0])
+
+
+def trace_program(fun: Callable[..., Sequence[Any]], avals: Sequence[ShapedArray], name: str
+                  ) -> tuple[Program, list[Any]]:
+    """Record ``fun(*tracers) -> flat outputs``; the interned program and the values it captured, its first inputs."""
+    trace = StageTrace(name)
+    inputs = [Var(a) for a in avals]
+    with backend.set_current_trace(trace):
+        results = fun(*[StageTracer(trace, v, None) for v in inputs])
+        outputs = [trace.lift(r) for r in results]
+    program, consts = trace.finish(inputs, outputs)
+    return intern(program), consts
+
+
+def eval_program(program: Program, args: Sequence[Any]) -> list[Any]:
+    """Run the equations of `program` on `args` under the current trace; locations are kept."""
+    trace = backend.trace_ctx.trace
+    env: dict[Var, Any] = dict(zip(program.inputs, args, strict=True))
+    previous = swap_source(None)
+    try:
+        for eq in program.equations:
+            swap_source(eq.source)
+            values = [env[x] if type(x) is Var else literal_value(x) for x in eq.inputs]  # type: ignore[index,arg-type]
+            for v, value in zip(eq.outputs, bind_with(trace, eq.primitive, values, eq.params), strict=True):
+                env[v] = value
+    finally:
+        swap_source(previous)
+    return [env[x] if type(x) is Var else literal_value(x) for x in program.outputs]  # type: ignore[index,arg-type]
+
+
+def literal_value(x: Literal) -> Any:
+    """A Python or NumPy scalar that has the literal's type when it is lifted again."""
+    from jaxcore.ops.basic import literal
+
+    return literal(x)
+
+
+def is_staging() -> bool:
+    """True while operations are being recorded (under `jit`), at whatever depth of transformations."""
+    trace = backend.trace_ctx.trace
+    while trace is not None:
+        if isinstance(trace, StageTrace):
+            return True
+        trace = getattr(trace, "parent", None)
+    return False

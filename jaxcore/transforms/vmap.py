@@ -1,0 +1,246 @@
+"""Batching: a function of one example becomes a function of many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+import jax
+
+from jaxcore import backend, errors
+from jaxcore.backend import ShapedArray
+from jaxcore.ir import Program, Var, intern
+from jaxcore.primitive import Primitive
+from jaxcore.trace import JaxcoreTrace, JaxcoreTracer, StageTrace, StageTracer, aval_of, bind_with, eval_program
+
+__all__ = ["BatchTrace", "BatchTracer", "Batched", "batch_program", "move_dim", "vmap"]
+
+
+class BatchTracer(JaxcoreTracer):
+    """A value whose dimension `dim` runs over examples; its type is that of one example."""
+
+    __slots__ = ("dim", "value")
+
+    def __init__(self, trace: BatchTrace, value: Any, dim: int) -> None:
+        self._trace = trace
+        aval = aval_of(value)
+        shape = aval.shape[:dim] + aval.shape[dim + 1 :]
+        self.aval = ShapedArray(shape, aval.dtype, aval.weak_type)
+        self.value = value
+        self.dim = dim
+
+    def _origin_msg(self) -> str:
+        return errors.origin(self)
+
+
+class BatchTrace(JaxcoreTrace):
+    """Applies batching rules under `parent`."""
+
+    __slots__ = ("name", "parent", "size")
+
+    def __init__(self, parent: Any, size: int, name: str = "vmap") -> None:
+        super().__init__()
+        self.parent = parent
+        self.size = size
+        self.name = name
+
+    def split(self, x: Any) -> tuple[Any, int | None]:
+        if type(x) is BatchTracer and x._trace is self:
+            return x.value, x.dim
+        return x, None
+
+    def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> list[Any]:
+        pairs = [self.split(a) for a in args]
+        values = [v for v, _ in pairs]
+        dims = [d for _, d in pairs]
+        with backend.set_current_trace(self.parent):
+            if all(d is None for d in dims):
+                return bind_with(self.parent, primitive, values, params)
+            if primitive.batch is None:
+                raise NotImplementedError(f"vmap: the primitive '{primitive.name}' has no batching rule.")
+            out, out_dims = primitive.batch(self.size, values, dims, **params)
+        if not primitive.multiple_results:
+            out, out_dims = [out], [out_dims]
+        return [o if d is None else BatchTracer(self, o, d) for o, d in zip(out, out_dims, strict=True)]
+
+    def stage_value(self, val: Any) -> Any:
+        return val
+
+
+@dataclass(frozen=True, slots=True)
+class Batched:
+    """`program` takes consts and inputs, batched where they were, and returns outputs batched at `dims`."""
+
+    program: Program
+    consts: tuple[Any, ...]
+    dims: tuple[int | None, ...]
+
+
+def batch_program(program: Program, size: int, dims: tuple[int | None, ...]) -> Batched:
+    """The batched form of a program, memoised on it."""
+    key = ("batch", size, dims, backend.trace_context())
+    found = program.memo.get(key)
+    if found is None:
+        found = _batch_program(program, size, dims)
+        if not any(isinstance(c, backend.Tracer) for c in found.consts):
+            program.memo[key] = found
+    return found
+
+
+def _batch_program(program: Program, size: int, dims: tuple[int | None, ...]) -> Batched:
+    stage = StageTrace(program.name)
+    trace = BatchTrace(stage, size)
+    inputs = []
+    args: list[Any] = []
+    for aval, dim in zip(program.in_avals, dims, strict=True):
+        if dim is not None:
+            shape = (*aval.shape[:dim], size, *aval.shape[dim:])
+            aval = ShapedArray(shape, aval.dtype, aval.weak_type)
+        inputs.append(Var(aval))
+        value: Any = StageTracer(stage, inputs[-1], None)
+        args.append(value if dim is None else BatchTracer(trace, value, dim))
+    with backend.set_current_trace(trace):
+        pairs = [trace.split(x) for x in eval_program(program, args)]
+    outs = [stage.lift(v) for v, _ in pairs]
+    trace.invalidate()
+    done, consts = stage.finish(inputs, outs)
+    return Batched(intern(done), tuple(consts), tuple(d for _, d in pairs))
+
+
+def move_dim(x: Any, source: int, target: int) -> Any:
+    """Move dimension `source` of x to position `target`."""
+    if source == target:
+        return x
+    import jaxcore.numpy as jnp
+
+    return jnp.moveaxis(x, source, target)
+
+
+def _axes_leaves(name: str, tree: Any, axes: Any, kind: str) -> list[int | None]:
+    """The axis of each leaf of `tree` from a prefix tree of axes."""
+    leaves: list[int | None] = []
+
+    def add(axis: Any, subtree: Any) -> None:
+        leaves.extend([axis] * len(jax.tree.leaves(subtree)))
+
+    try:
+        jax.tree.map(add, axes, tree, is_leaf=lambda a: a is None)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"vmap of {name}: {kind} must be an int, None, or a tree whose structure is a prefix of the "
+            f"{'arguments' if kind == 'in_axes' else 'outputs'}; got {axes!r} for "
+            f"{jax.tree.structure(tree)}. ({error})"
+        ) from None
+    return leaves
+
+
+def vmap(fun: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0, axis_name: Any = None,
+         axis_size: int | None = None, spmd_axis_name: Any = None) -> Callable[..., Any]:
+    """Map `fun` over an axis of its arguments, as one batched computation.
+
+    Args:
+      fun: function of pytrees of arrays.
+      in_axes: int, None (not mapped), or a tuple with one entry (a prefix pytree) for each positional argument.
+        Keyword arguments are mapped over their leading axis.
+      out_axes: int, None (result must not depend on the mapped axis) or a prefix pytree of the result.
+      axis_name: names for collectives are not available; anything but None raises.
+      axis_size: size of the mapped axis; needed only when nothing is mapped.
+
+    Returns:
+      The batched function.
+
+    Raises:
+      ValueError: sizes of the mapped axes differ, an axis is out of range, or nothing is mapped.
+
+    Example:
+      >>> import jaxcore, jaxcore.numpy as jnp
+      >>> jaxcore.vmap(jnp.dot, in_axes=(0, None))(jnp.ones((3, 2)), jnp.arange(2.0))
+      Array([1., 1., 1.], dtype=float32)
+    """
+    name = getattr(fun, "__name__", type(fun).__name__)
+    if axis_name is not None or spmd_axis_name is not None:
+        raise NotImplementedError(
+            f"vmap of {name}: axis_name={axis_name!r} (collectives over a mapped axis) is not available. "
+            "Fix: use jax.vmap(..., axis_name=...), which accepts functions of jaxcore."
+        )
+    if isinstance(in_axes, list):
+        in_axes = tuple(in_axes)
+    if not (in_axes is None or isinstance(in_axes, int | tuple)):
+        raise TypeError(f"vmap of {name}: in_axes must be an int, None, or a tuple of entries corresponding to the "
+                        f"positional arguments, but got {in_axes!r}.")
+
+    @wraps(fun)
+    def batched(*args: Any, **kwargs: Any) -> Any:
+        if isinstance(in_axes, tuple) and len(in_axes) != len(args):
+            raise ValueError(f"vmap of {name}: in_axes has {len(in_axes)} entries for {len(args)} positional "
+                             f"arguments; got in_axes={in_axes!r}.")
+        leaves, tree = jax.tree.flatten((args, kwargs))
+        dims = _axes_leaves(name, args, in_axes, "in_axes") + [0] * len(jax.tree.leaves(kwargs))
+        dims = [_canonical(name, d, x, (args, kwargs), i) for i, (d, x) in enumerate(zip(dims, leaves, strict=True))]
+        size = _size(name, leaves, dims, axis_size, (args, kwargs))
+        trace = BatchTrace(backend.current_trace(), size, name)
+        tracers = [x if d is None else BatchTracer(trace, x, d) for x, d in zip(leaves, dims, strict=True)]
+        with backend.set_current_trace(trace):
+            new_args, new_kwargs = jax.tree.unflatten(tree, tracers)
+            outs, out_tree = jax.tree.flatten(fun(*new_args, **new_kwargs))
+        out_dims = _axes_leaves(name, jax.tree.unflatten(out_tree, outs), out_axes, "out_axes")
+        results = [_restore(name, trace, x, d) for x, d in zip(outs, out_dims, strict=True)]
+        trace.invalidate()
+        return jax.tree.unflatten(out_tree, results)
+
+    return batched
+
+
+def _canonical(name: str, dim: int | None, x: Any, tree: Any, i: int) -> int | None:
+    if dim is None:
+        return None
+    ndim = len(aval_of(x).shape)
+    if not -ndim <= dim < ndim:
+        path = leaf_path(tree, i)
+        raise ValueError(
+            f"vmap of {name} was asked to map over axis {dim} of the argument {path}, but it has type "
+            f"{aval_of(x)}, rank {ndim}: the axis must be in [{-ndim}, {ndim}). Fix: use in_axes=None for this argument.")
+    return dim % ndim
+
+
+def leaf_path(tree: Any, i: int) -> str:
+    """A readable path such as ``args[0]['w']`` of leaf `i` of (args, kwargs)."""
+    path = jax.tree_util.tree_flatten_with_path(tree)[0][i][0]
+    head = "args" if getattr(path[0], "idx", 0) == 0 else "kwargs"
+    return head + jax.tree_util.keystr(path[1:])
+
+
+def _size(name: str, leaves: Sequence[Any], dims: Sequence[int | None], axis_size: int | None, tree: Any) -> int:
+    sizes: dict[int, list[int]] = {}
+    for i, (x, d) in enumerate(zip(leaves, dims, strict=True)):
+        if d is not None:
+            sizes.setdefault(aval_of(x).shape[d], []).append(i)
+    if axis_size is not None:
+        sizes.setdefault(axis_size, [])
+    if not sizes:
+        raise ValueError(f"vmap of {name} must have at least one non-None value in in_axes, or axis_size.")
+    if len(sizes) > 1:
+        lines = [f"  axis {dims[i]} of {leaf_path(tree, i)}, of type {aval_of(leaves[i])}, has size {s}"
+                 for s, where in sizes.items() for i in where]
+        raise ValueError(f"vmap of {name} got inconsistent sizes for the mapped axes:\n" + "\n".join(lines))
+    return next(iter(sizes))
+
+
+def _restore(name: str, trace: BatchTrace, x: Any, target: int | None) -> Any:
+    """The parent's value of a result, its examples at axis `target`."""
+    value, dim = trace.split(x)
+    if target is None:
+        if dim is not None:
+            raise ValueError(f"vmap of {name}: out_axes is None for a result that depends on the mapped axis, of type "
+                             f"{aval_of(x)} for one example. Fix: give it an axis.")
+        return value
+    import jaxcore.numpy as jnp
+
+    if dim is None:
+        shape = aval_of(value).shape
+        position = target % (len(shape) + 1)
+        expanded = jnp.expand_dims(value, position)
+        return jnp.broadcast_to(expanded, (*shape[:position], trace.size, *shape[position:]))
+    return move_dim(value, dim, target % len(aval_of(value).shape))
