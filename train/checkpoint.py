@@ -149,8 +149,9 @@ def load_variables(path: str | os.PathLike[str]) -> dict[str, Any]:
     _content(path)
     variables: dict[str, Any] = {}
     for name, array in load_arrays(path / _ARRAYS).items():
-        head, *middle, leaf = name.split("/")
-        if head == "variables":
+        head, *middle = name.split("/")
+        if head == "variables" and middle:
+            *middle, leaf = middle
             node = variables
             for part in middle:
                 node = node.setdefault(part, {})

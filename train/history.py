@@ -116,6 +116,7 @@ class History:
             positive = all(value > 0 for name in columns for value in self[name])
             if metric.endswith("loss") and positive:
                 axes.set_yscale("log")
+                axes.yaxis.set_major_formatter("{x:g}")
             axes.set_title(metric.replace("_", " "), loc="left", fontweight="bold")
             axes.set_xlabel("step")
             axes.grid(alpha=0.25, which="both")
