@@ -1,10 +1,13 @@
 """Modules, layers, losses and metrics.
 
 - `Module`: `module`; what surrounds a call: `scope`; `init`: `initialize`; equality: `identity`
-- layers: `linear`, `convolution`, `pooling`, `normalization`, `stochastic`, `containers`
-- functions: `activations`, `initializers`
+- layers: `linear`, `convolution`, `pooling`, `normalization`, `stochastic`, `attention`,
+  `containers` (`Sequential`), `repeat` (`Repeat`: one block many times, stacked parameters)
+- functions: `activations`; namespaces: `initializers`, `losses`, `metrics`
+- parameter trees: `filters` (`partition`, `merge`); tables: `summary`, `display`
 
-Everything is exported flat: ``nn.Dense``, ``nn.relu``; ``nn.initializers`` is a namespace.
+Layers and functions are exported flat: ``nn.Dense``, ``nn.relu``; the namespaces are used as
+``nn.losses.softmax_cross_entropy``.
 """
 
 if __name__ == "nn":
@@ -13,7 +16,7 @@ if __name__ == "nn":
         "project (pip install -e .) and write: from jaxcore import nn"
     )
 
-from . import initializers
+from . import initializers, losses, metrics
 from .activations import (
     celu,
     elu,
@@ -45,6 +48,15 @@ from .activations import (
     swish,
     tanh,
 )
+from .attention import (
+    MultiHeadAttention,
+    MultiHeadDotProductAttention,
+    combine_masks,
+    dot_product_attention,
+    dot_product_attention_weights,
+    make_attention_mask,
+    make_causal_mask,
+)
 from .containers import Sequential
 from .convolution import Conv, ConvTranspose
 from .errors import (
@@ -57,9 +69,11 @@ from .errors import (
     ParameterShapeError,
     UnboundModuleError,
 )
+from .filters import merge, partition
 from .linear import Dense, DenseGeneral, Embed
 from .module import Module
 from .normalization import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, RMSNorm
 from .pooling import avg_pool, max_pool, min_pool, pool
+from .repeat import Repeat
 from .running import Variable
 from .stochastic import Dropout

@@ -144,7 +144,9 @@ def _root(frame: Frame) -> Frame:
 
 
 def _param_key(frame: Frame, path: Path) -> Any:
-    return random.fold_in(_params_key(_root(frame).keys or {}, path), _hash(path))
+    looped = any(layer.under is not None for layer in frame.run.layers)
+    keys = frame.stream_keys() if looped else _root(frame).keys or {}
+    return random.fold_in(_params_key(keys, path), _hash(path))
 
 
 def _abstract_key(frame: Frame, path: Path) -> Any:

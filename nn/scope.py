@@ -72,6 +72,8 @@ class Run:
         self.plan = plan  # an `initialize.Plan` while the structure is being found
         self.bound: dict[int, tuple[Module, Path]] = {}
         self.layers = [Layer()]
+        # Told of every module that is entered, and of what it returned.
+        self.opener: Callable[[Path], None] | None = None
         self.listener: Callable[[Path, Module, Any], None] | None = None
 
     def get(self, path: Path) -> Any:
@@ -229,6 +231,8 @@ def run_root(frame: Frame, fn: Callable[..., Any], args: Any, kwargs: Any) -> An
     """Runs the outermost module's method."""
     bind(frame.run, frame.module, frame.path)
     reserve_fields(frame)
+    if frame.run.opener is not None:
+        frame.run.opener(frame.path)
     with entered(frame):
         out = fn(frame.module, *args, **kwargs)
     if frame.run.listener is not None:
@@ -259,6 +263,8 @@ def call_child(
         # Folded here, outside the block and with an index, so that equal blocks stay one program.
         frame.keys = frame.stream_keys()
     reserve_fields(frame)
+    if run.opener is not None:
+        run.opener(path)
     common = len(caller.path) if path[: len(caller.path)] == caller.path else 0
     with jaxcore.name_scope("/".join(path[common:]) or type(module).__name__):
         if jaxcore.is_staging() and run.plan is None and not type(module).inline:

@@ -1,0 +1,148 @@
+"""`Module.summary`: a table of the model's parts, found on abstract values."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import jaxcore
+import numpy as np
+from jaxcore import random, tree
+
+from .running import root_frame
+from .scope import Path, Run, run_root
+
+if TYPE_CHECKING:
+    from .module import Module
+
+
+@dataclass(frozen=True)
+class Row:
+    """One module of the table; `parameters` and `flops` include its submodules."""
+
+    path: str
+    kind: str
+    output: str
+    parameters: int
+    flops: int | None
+    calls: int
+
+
+def rows(module: Module, *args: Any, train: bool = False, **kwargs: Any) -> list[Row]:
+    """The table's rows, in the order in which the modules are first called."""
+    variables = jaxcore.eval_shape(lambda: module.init(random.key(0), *args, train=train, **kwargs))
+    leaves, treedef = tree.flatten((args, kwargs))
+    dynamic = [
+        i for i, leaf in enumerate(leaves) if hasattr(leaf, "shape") and hasattr(leaf, "dtype")
+    ]
+    calls: dict[Path, tuple[Module, Any, int]] = {}
+    order: list[Path] = []
+
+    def note(path: Path, called: Module, out: Any) -> None:
+        number = calls[path][2] if path in calls else 0
+        calls.setdefault(path, (called, _type(out), 0))
+        calls[path] = (*calls[path][:2], number + 1)
+
+    def forward(variables: Any, arrays: list[Any], key: Any) -> Any:
+        filled = list(leaves)
+        for i, array in zip(dynamic, arrays, strict=True):
+            filled[i] = array
+        inner_args, inner_kwargs = tree.unflatten(treedef, filled)
+        run = Run(variables, lambda _: True)
+        run.listener, run.opener = note, order.append
+        frame, fn, inner_kwargs = root_frame(
+            run, module, None, {None: key}, train, None, inner_args, inner_kwargs
+        )
+        return run_root(frame, fn, inner_args, inner_kwargs)
+
+    arrays = [jaxcore.ShapeDtypeStruct(leaves[i].shape, leaves[i].dtype) for i in dynamic]
+    flops = _flops(forward, variables, arrays, random.key(0))
+    sizes = _sizes(variables.get("params", {}))
+    return [
+        Row(
+            "/".join(path),
+            type(calls[path][0]).__name__,
+            calls[path][1],
+            sizes.get(path, 0),
+            None if flops is None else _flops_below(flops, "/".join(path)),
+            calls[path][2],
+        )
+        for path in dict.fromkeys(order)
+    ]
+
+
+def _flops(forward: Any, *args: Any) -> dict[str, int] | None:
+    """FLOPs by module path of the traced forward pass; None where the engine does not count."""
+    try:
+        cost = importlib.import_module("jaxcore.cost")
+    except ModuleNotFoundError:
+        jaxcore.eval_shape(forward, *args)
+        return None
+    return cost.flops_by_path(jaxcore.make_jaxpr(forward)(*args))
+
+
+def _flops_below(flops: dict[str, int], path: str) -> int:
+    return sum(
+        count
+        for where, count in flops.items()
+        if not path or where == path or where.startswith(path + "/")
+    )
+
+
+def _sizes(params: Any, path: Path = ()) -> dict[Path, int]:
+    """Numbers of parameters below every path."""
+    sizes: dict[Path, int] = {path: 0}
+    for name, value in params.items():
+        if hasattr(value, "items"):
+            inner = _sizes(value, (*path, name))
+            sizes |= inner
+            sizes[path] += inner[(*path, name)]
+        else:
+            sizes[path] += sum(math.prod(leaf.shape) for leaf in tree.leaves(value))
+    return sizes
+
+
+def _type(out: Any) -> str:
+    leaves = tree.leaves(out)
+    texts = [
+        f"{np.dtype(v.dtype).name if _plain(v) else v.dtype}[{','.join(map(str, v.shape))}]"
+        for v in leaves
+        if hasattr(v, "shape")
+    ]
+    return ", ".join(texts[:3]) + (", ..." if len(texts) > 3 else "") or "-"
+
+
+def _plain(value: Any) -> bool:
+    return isinstance(value.dtype, np.dtype)
+
+
+def summarize(module: Module, *args: Any, train: bool = False, **kwargs: Any) -> str:
+    """The table as text."""
+    table = rows(module, *args, train=train, **kwargs)
+    counted = any(row.flops is not None for row in table)
+    head = ["path", "module", "output", "parameters", *(["FLOPs"] if counted else [])]
+    body = []
+    for row in table:
+        depth = row.path.count("/") + 1 if row.path else 0
+        name = row.path.rsplit("/", 1)[-1] if row.path else "(model)"
+        kind = row.kind + (f" x{row.calls}" if row.calls > 1 else "")
+        cells = [
+            "  " * depth + name,
+            kind,
+            row.output,
+            f"{row.parameters:,}" if row.parameters else "",
+        ]
+        body.append([*cells, *([f"{row.flops or 0:,}"] if counted else [])])
+    widths = [max(len(line[i]) for line in [head, *body]) for i in range(len(head))]
+
+    def line(cells: list[str]) -> str:
+        parts = [
+            cell.rjust(width) if i > 2 else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ]
+        return "  ".join(parts).rstrip()
+
+    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+    return "\n".join([line(head), rule, *map(line, body)])
