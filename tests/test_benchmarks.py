@@ -1,0 +1,56 @@
+"""The benchmarks do what they say: both sides train alike, and a ratio is a ratio."""
+
+import numpy as np
+import pytest
+
+from benchmarks import gpt, gpt_step, report
+from benchmarks.harness import OURS, PEER, Row, in_turns, repeated, row
+from benchmarks.sides import SIDES
+
+pytestmark = pytest.mark.rank_promotion  # the GPT adds its biases as a first draft would
+TINY = gpt.Config(layers=2, width=8, heads=2, vocabulary=11, batch=2, length=5)
+
+
+@pytest.mark.parametrize("call", [gpt_step.plain, gpt_step.nested_jit], ids=lambda f: f.__name__)
+def test_both_sides_take_the_same_step(call):
+    results = {}
+    for side in SIDES:
+        step = gpt.training_step(side, TINY, call(side))
+        (params, _), loss = step(gpt.state(TINY), gpt.tokens(TINY))
+        results[side.name] = (loss, params["block_1"]["up"], params["embed"])
+    for ours, peer in zip(results[OURS], results[PEER], strict=True):
+        np.testing.assert_allclose(ours, peer, rtol=1e-4, atol=2e-5)
+
+
+def test_lowering_is_timed_on_a_program_never_seen():
+    for side in SIDES:
+        compiled = gpt_step.lowering(side, TINY, gpt_step.plain(side))().compile()
+        _, loss = compiled(gpt.state(TINY), gpt.tokens(TINY))
+        assert 2 < float(loss) < 3  # log 11 = 2.4
+
+
+def test_sides_take_turns():
+    calls = []
+    sides = {OURS: lambda: calls.append("o"), PEER: lambda: calls.append("p")}
+    samples = in_turns(sides, 3)
+    assert "".join(calls) == "oppoop"
+    assert [len(times) for times in samples.values()] == [3, 3]
+
+
+def test_repeated_measures_each_side():
+    measured = repeated("sum", {OURS: lambda: sum(range(9)), PEER: lambda: 0}, rounds=3, seconds=0)
+    assert measured.ours > 0 and measured.peer > 0 and measured.met is None
+
+
+def test_the_ratio_is_the_median_of_the_rounds():
+    measured = row("case", {OURS: [1.0, 2.0, 30.0], PEER: [2.0, 4.0, 6.0]}, target=0.5)
+    assert (measured.ours, measured.peer, measured.ratio) == (2.0, 4.0, 0.5)
+    assert measured.met
+
+
+def test_the_report_shows_and_writes_every_row(tmp_path):
+    rows = [Row("quick", 1.5e-6, 3e-6, 0.5, 0.6), Row("slow", 2.0, 1.0, 2.0)]
+    assert "| quick | 1.50 µs | 3.00 µs | 0.50 | ≤ 0.6 |" in report.markdown_table(rows)
+    assert report.terminal_table(rows).row_count == 2
+    report.write_json(rows, tmp_path / "deep" / "rows.json")
+    assert '"ratio": 2.0' in (tmp_path / "deep" / "rows.json").read_text()
