@@ -1,6 +1,7 @@
 """jaxcore: deep learning in the JAX style.
 
-Trace pure functions into a typed IR, transform them with `grad`, `vmap` and `jit`, run them through XLA.
+Trace pure functions into a typed IR, transform them with `grad`, `vmap` and `jit`, run them through
+XLA.
 
 ir, printer, verify       the intermediate representation
 trace, source             recording, and where equations come from
@@ -12,22 +13,56 @@ nn, train                 modules and models; the training loop
 """
 
 from jax import (
-    Array, ShapeDtypeStruct, block_until_ready, checkpoint, custom_jvp, custom_vjp, device_get, device_put, devices,
+    Array,
+    ShapeDtypeStruct,
+    block_until_ready,
+    checkpoint,
+    custom_jvp,
+    custom_vjp,
+    device_get,
+    device_put,
+    devices,
     typeof,
 )
 
 from jaxcore import lax, numpy, random, tree
-from jaxcore.jit import eval_shape, jit, make_jaxpr
+from jaxcore.jit import jit
 from jaxcore.ops.call import block
 from jaxcore.source import name_scope
+from jaxcore.stages import eval_shape, make_jaxpr
 from jaxcore.trace import is_staging
-from jaxcore.transforms.grad import grad, jvp, linearize, stop_gradient, value_and_grad, vjp
+from jaxcore.transforms.derivative import jvp, linearize, vjp
+from jaxcore.transforms.grad import grad, stop_gradient, value_and_grad
 from jaxcore.transforms.vmap import vmap
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Array", "ShapeDtypeStruct", "block", "block_until_ready", "checkpoint", "custom_jvp", "custom_vjp", "device_get",
-    "device_put", "devices", "eval_shape", "grad", "is_staging", "jit", "jvp", "lax", "linearize", "make_jaxpr",
-    "name_scope", "numpy", "random", "stop_gradient", "tree", "typeof", "value_and_grad", "vjp", "vmap",
+    "Array",
+    "ShapeDtypeStruct",
+    "block",
+    "block_until_ready",
+    "checkpoint",
+    "custom_jvp",
+    "custom_vjp",
+    "device_get",
+    "device_put",
+    "devices",
+    "eval_shape",
+    "grad",
+    "is_staging",
+    "jit",
+    "jvp",
+    "lax",
+    "linearize",
+    "make_jaxpr",
+    "name_scope",
+    "numpy",
+    "random",
+    "stop_gradient",
+    "tree",
+    "typeof",
+    "value_and_grad",
+    "vjp",
+    "vmap",
 ]

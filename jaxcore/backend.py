@@ -1,18 +1,28 @@
 """Every name of jax and jaxlib that is not public API, and nothing else.
 
-Supported window: Python 3.11 to 3.13, jax 0.10.2 to 0.12. The rest of the code base imports from here, so that a
+Supported window: Python 3.11 to 3.13, jax 0.10.2 to 0.12. The rest of the code base imports from
+  here, so that a
 new release of jax is met in one file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import jax
 import numpy as np
-from jax._src import ad_util, config, core, dtypes, linear_util, pjit, source_info_util, traceback_util, tree_util
+from jax._src import (
+    ad_util,
+    config,
+    core,
+    dtypes,
+    linear_util,
+    pjit,
+    source_info_util,
+    traceback_util,
+    tree_util,
+)
 from jax._src import custom_derivatives as _custom_derivatives
 from jax._src.interpreters import ad, batching, mlir, pxla
 from jax._src.lib import _jax
@@ -20,7 +30,15 @@ from jax._src.lib.mlir import ir
 from jax._src.lib.mlir.dialects import func as func_dialect
 
 __all__ = [
-    "SUPPORTED_JAX", "Trace", "Tracer", "ShapedArray", "JaxPrimitive", "ad", "batching", "mlir", "ir",
+    "SUPPORTED_JAX",
+    "Trace",
+    "Tracer",
+    "ShapedArray",
+    "JaxPrimitive",
+    "ad",
+    "batching",
+    "mlir",
+    "ir",
     "func_dialect",
 ]
 
@@ -28,7 +46,7 @@ SUPPORTED_JAX = ("0.10.2", "0.13")
 
 traceback_util.register_exclusion(__file__)
 
-# --- traces -----------------------------------------------------------------------------------------------------------
+# --- traces
 
 Trace = core.Trace
 Tracer = core.Tracer
@@ -51,7 +69,9 @@ exclude_from_tracebacks = traceback_util.register_exclusion
 
 
 def current_trace() -> Trace:
-    """The trace that decides what a primitive does now: one of ours, one of JAX's, or the eager one."""
+    """The trace that decides what a primitive does now: one of ours, one of JAX's, or the eager
+    one.
+    """
     return core.trace_ctx.trace
 
 
@@ -61,7 +81,7 @@ def at_top_level() -> bool:
 
 
 def trace_context() -> Any:
-    """What JAX's own caches key on besides argument types: x64, matmul precision, mesh, axis names."""
+    """What JAX's own caches key on besides types: x64, precision, mesh, axis names."""
     return config.trace_context()
 
 
@@ -84,10 +104,12 @@ def source_file_is_jax(filename: str) -> bool:
 
 _JAX_ROOT = jax.__file__.rsplit("__init__", 1)[0]
 
-# --- opaque primitives: JAX's rules on our tracers --------------------------------------------------------------------
+# --- opaque primitives: JAX's rules on our tracers
 
 
-def abstract_eval(primitive: JaxPrimitive, avals: Sequence[Any], params: dict[str, Any]) -> tuple[list[Any], Any]:
+def abstract_eval(
+    primitive: JaxPrimitive, avals: Sequence[Any], params: dict[str, Any]
+) -> tuple[list[Any], Any]:
     """Result types and effects of a JAX primitive."""
     out, effects = primitive.abstract_eval(*avals, **params)
     return (list(out) if primitive.multiple_results else [out]), effects
@@ -97,12 +119,22 @@ def jvp_rule(primitive: JaxPrimitive) -> Callable[..., Any] | None:
     return ad.primitive_jvps.get(primitive)
 
 
-def transpose(primitive: JaxPrimitive, cts: Any, args: Sequence[Any], linear: Sequence[bool],
-              params: dict[str, Any]) -> list[Any]:
-    """Cotangents (None: zero) of the arguments by JAX's rule; linear arguments are given by their types."""
+def transpose(
+    primitive: JaxPrimitive,
+    cts: Any,
+    args: Sequence[Any],
+    linear: Sequence[bool],
+    params: dict[str, Any],
+) -> list[Any]:
+    """Cotangents (None: zero) of the arguments by JAX's rule; linear arguments are given by their
+    types.
+    """
     fancy = ad.fancy_transposes.get(primitive)
     if fancy is not None:
-        sums = [ad.ValAccum(a.aval.to_tangent_aval()) if on else a for a, on in zip(args, linear, strict=True)]
+        sums = [
+            ad.ValAccum(a.aval.to_tangent_aval()) if on else a
+            for a, on in zip(args, linear, strict=True)
+        ]
         fancy(cts, *sums, **params)
         out = [s.freeze() if on else None for s, on in zip(sums, linear, strict=True)]
     elif primitive in ad.primitive_transposes:
@@ -114,7 +146,7 @@ def transpose(primitive: JaxPrimitive, cts: Any, args: Sequence[Any], linear: Se
 
 
 def holds_program(params: dict[str, Any]) -> bool:
-    """True where a parameter is a jaxpr: the primitive calls a function (scan, cond, while, ...)."""
+    """True where a parameter is a jaxpr: the primitive calls a function (scan, cond, ...)."""
     values = [y for x in params.values() for y in (x if isinstance(x, tuple | list) else (x,))]
     return any(type(x).__name__ in ("Jaxpr", "ClosedJaxpr") for x in values)
 
@@ -122,7 +154,9 @@ def holds_program(params: dict[str, Any]) -> bool:
 def run_backward(bwd: Any, res: Sequence[Any], cts: Sequence[Any]) -> list[Any]:
     """Call the backward function of a custom_vjp rule; None for a zero cotangent."""
     out = bwd.call_wrapped(*res, *cts)
-    if isinstance(out, tuple) and len(out) == 2 and isinstance(out[0], list | tuple):  # (cotangents, logs) since 0.12
+    if (
+        isinstance(out, tuple) and len(out) == 2 and isinstance(out[0], list | tuple)
+    ):  # (cotangents, logs) since 0.12
         out = out[0]
     return [None if x is None or type(x) in (Zero, SymbolicZero) else x for x in out]
 
@@ -130,7 +164,11 @@ def run_backward(bwd: Any, res: Sequence[Any], cts: Sequence[Any]) -> list[Any]:
 def custom_exception(kind: str) -> type[Exception]:
     """JAX's class for a custom derivative asked about a captured value."""
     base = ad.CustomVJPException if kind == "custom_vjp" else jax.errors.UnexpectedTracerError
-    return type(base.__name__, (base,), {"__init__": lambda self, message: Exception.__init__(self, message)})
+    return type(
+        base.__name__,
+        (base,),
+        {"__init__": lambda self, message: Exception.__init__(self, message)},
+    )
 
 
 def conversion_error(tracer: Any) -> Exception:
@@ -139,7 +177,11 @@ def conversion_error(tracer: Any) -> Exception:
 
 
 def batch(
-    primitive: JaxPrimitive, size: int, args: Sequence[Any], dims: Sequence[int | None], params: dict[str, Any]
+    primitive: JaxPrimitive,
+    size: int,
+    args: Sequence[Any],
+    dims: Sequence[int | None],
+    params: dict[str, Any],
 ) -> tuple[list[Any], list[int | None]]:
     """Apply JAX's batching rule of `primitive`; results and their batch dimensions."""
     if primitive in batching.fancy_primitive_batchers:
@@ -155,7 +197,9 @@ def batch(
 
 
 def linearize_jaxpr(jaxpr: Any, active: Sequence[bool]) -> tuple[Any, int, list[bool], Any]:
-    """Split a jaxpr into (forward, number of residuals, active outputs, linear(residuals, tangents)) by JAX's rules."""
+    """Split a jaxpr into (forward, number of residuals, active outputs, linear(residuals,
+    tangents)) by JAX's rules.
+    """
     forward, results, active_out, forwarded, linear = ad.linearize_jaxpr(
         jaxpr, list(active), allow_fwds=False, is_vjp=False
     )
@@ -163,7 +207,9 @@ def linearize_jaxpr(jaxpr: Any, active: Sequence[bool]) -> tuple[Any, int, list[
     return forward, len(forward.out_avals) - n_out, list(active_out), linear
 
 
-def single_equation_jaxpr(primitive: JaxPrimitive, avals: Sequence[Any], params: dict[str, Any]) -> Any:
+def single_equation_jaxpr(
+    primitive: JaxPrimitive, avals: Sequence[Any], params: dict[str, Any]
+) -> Any:
     """A closed jaxpr whose body is one equation of `primitive`."""
 
     def run(*args: Any) -> list[Any]:
@@ -175,7 +221,9 @@ def single_equation_jaxpr(primitive: JaxPrimitive, avals: Sequence[Any], params:
         return jax.make_jaxpr(run)(*specs)
 
 
-def custom_call_as_functions(primitive: JaxPrimitive, params: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+def custom_call_as_functions(
+    primitive: JaxPrimitive, params: dict[str, Any]
+) -> tuple[Any, dict[str, Any]]:
     return primitive.get_bind_params(params)
 
 
@@ -204,31 +252,53 @@ def reset_stores(fun: Any) -> None:
             store.reset()
 
 
-# --- dispatch ---------------------------------------------------------------------------------------------------------
+# --- dispatch
 
 _CACHE_SIZE = 4096
 _shared_cache = _jax.PjitFunctionCache(capacity=8192)
 
 
-def dispatcher(fun: Callable[..., Any], cache_miss: Callable[..., Any], static_argnums: Sequence[int],
-               static_argnames: Sequence[str]) -> Callable[..., Any]:
-    """JAX's C++ dispatcher around our `cache_miss(*args, **kwargs) -> (outputs, fast-path data or None, False)`."""
+def dispatcher(
+    fun: Callable[..., Any],
+    cache_miss: Callable[..., Any],
+    static_argnums: Sequence[int],
+    static_argnames: Sequence[str],
+) -> Callable[..., Any]:
+    """JAX's C++ dispatcher around our `cache_miss(*args, **kwargs) -> (outputs, fast-path data or
+    None, False)`.
+    """
     cache = _jax.PjitFunctionCache(capacity=_CACHE_SIZE)
     return _jax.pjit(
-        getattr(fun, "__name__", "<unnamed>"), fun, cache_miss, list(static_argnums), list(static_argnames),
-        pxla.JitGlobalCppCacheKeys(), tree_util.dispatch_registry, pxla.cc_shard_arg, cache,
+        getattr(fun, "__name__", "<unnamed>"),
+        fun,
+        cache_miss,
+        list(static_argnums),
+        list(static_argnames),
+        pxla.JitGlobalCppCacheKeys(),
+        tree_util.dispatch_registry,
+        pxla.cc_shard_arg,
+        cache,
     )
 
 
-def fast_path(compiled: Any, consts: Sequence[Any], out_tree: Any, outputs: Sequence[Any], n_args: int,
-              kept: Sequence[bool]) -> Any:
-    """What the C++ dispatcher needs to run `compiled` again without Python, or None where it cannot.
+def fast_path(
+    compiled: Any,
+    consts: Sequence[Any],
+    out_tree: Any,
+    outputs: Sequence[Any],
+    n_args: int,
+    kept: Sequence[bool],
+) -> Any:
+    """What the C++ dispatcher needs to run `compiled` again without Python, or None where it
+    cannot.
 
     `kept[i]` tells whether argument i (hidden constants first) is an argument of the executable.
     """
     executable = compiled._executable
     unsafe = getattr(executable, "unsafe_call", None)
-    if not isinstance(executable, pxla.MeshExecutable) or not isinstance(unsafe, pxla.ExecuteReplicated):
+    if not isinstance(executable, pxla.MeshExecutable) or not isinstance(
+        unsafe, pxla.ExecuteReplicated
+    ):
         return None
     if unsafe.ordered_effects or unsafe.has_unordered_effects:
         return None
@@ -248,15 +318,19 @@ def fast_path(compiled: Any, consts: Sequence[Any], out_tree: Any, outputs: Sequ
     for keep in kept:
         mask.append(keep and next(bound) in executable._kept_var_idx)
     return pxla.MeshExecutableFastpathData(
-        executable.xla_executable, out_tree,
+        executable.xla_executable,
+        out_tree,
         [physical(a, s) for a, s in zip(executable.in_avals, executable._in_shardings)],
         [physical(a, s) for a, s in zip(executable.out_avals, executable._out_shardings)],
-        [x.aval for x in outputs], [x._committed for x in outputs], mask, executable._dispatch_in_layouts,
+        [x.aval for x in outputs],
+        [x._committed for x in outputs],
+        mask,
+        executable._dispatch_in_layouts,
         list(consts),
     )
 
 
-# --- lowering ---------------------------------------------------------------------------------------------------------
+# --- lowering
 
 
 def ir_type(aval: Any) -> Any:
@@ -269,16 +343,33 @@ def ir_constant(value: np.ndarray) -> Any:
     return mlir.ir_constant(value)
 
 
-def lower_with_jax(ctx: Any, primitive: JaxPrimitive, avals_in: Sequence[Any], avals_out: Sequence[Any],
-                   operands: Sequence[Any], params: dict[str, Any]) -> list[Any]:
-    """Lower one equation in place by the rule JAX registered for `primitive`; threads ordered tokens through ctx."""
+def lower_with_jax(
+    ctx: Any,
+    primitive: JaxPrimitive,
+    avals_in: Sequence[Any],
+    avals_out: Sequence[Any],
+    operands: Sequence[Any],
+    params: dict[str, Any],
+) -> list[Any]:
+    """Lower one equation in place by the rule JAX registered for `primitive`; threads ordered
+    tokens through ctx.
+    """
     jaxpr = single_equation_jaxpr(primitive, avals_in, params)
     closed_jaxpr = jaxpr
     with source_info_util.reset_name_stack():
         out, tokens = mlir.jaxpr_subcomp(
-            ctx.module_context, getattr(closed_jaxpr, "jaxpr", closed_jaxpr), ctx.name_stack, ctx.tokens_in,
-            mlir.ir_consts(closed_jaxpr.consts, [v.aval for v in getattr(closed_jaxpr, "jaxpr", closed_jaxpr).constvars]),
-            *operands, dim_var_values=ctx.dim_var_values, const_lowering=ctx.const_lowering, outer_traceback=None,
+            ctx.module_context,
+            getattr(closed_jaxpr, "jaxpr", closed_jaxpr),
+            ctx.name_stack,
+            ctx.tokens_in,
+            mlir.ir_consts(
+                closed_jaxpr.consts,
+                [v.aval for v in getattr(closed_jaxpr, "jaxpr", closed_jaxpr).constvars],
+            ),
+            *operands,
+            dim_var_values=ctx.dim_var_values,
+            const_lowering=ctx.const_lowering,
+            outer_traceback=None,
         )
     return list(out), tokens
 

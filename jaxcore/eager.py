@@ -1,4 +1,6 @@
-"""Operations outside `jit`: one cached executable for each operation, and for each program that repeats."""
+"""Operations outside `jit`: one cached executable for each operation, and for each program that
+repeats.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,8 @@ def _compile(primitive: Primitive, params: dict[str, Any]) -> Callable[..., list
     return jit(operation)
 
 
-# Programs are interned weakly; the executables that eager code runs keep theirs alive, the least recent goes first.
+# Programs are interned weakly; the executables that eager code runs keep theirs alive, the least
+# recent goes first.
 _recent: OrderedDict[int, tuple[Program, Callable[..., list[Any]]]] = OrderedDict()
 
 

@@ -1,4 +1,6 @@
-"""Errors: the user's line, the full types, the fix. Classes are JAX's, so that existing handlers keep working."""
+"""Errors: the user's line, the full types, the fix. Classes are JAX's, so that existing handlers
+keep working.
+"""
 
 from __future__ import annotations
 
@@ -32,13 +34,16 @@ def describe_source(source: Source | None) -> str:
     return f"{source.filename}:{source.line} ({source.function}){path}{text}"
 
 
-def with_source(error: Exception, primitive: Primitive, avals: Sequence[Any], source: Source) -> Exception:
+def with_source(
+    error: Exception, primitive: Primitive, avals: Sequence[Any], source: Source
+) -> Exception:
     """The same error with the operands' full types and the user's line added once."""
     message = str(error)
     if "Your line:" in message:
         return error
     operands = ", ".join(format_aval(a) for a in avals)
-    text = f"{message}\n  Operands of {primitive.name}: {operands}\n  Your line: {describe_source(source)}"
+    line = describe_source(source)
+    text = f"{message}\n  Operands of {primitive.name}: {operands}\n  Your line: {line}"
     try:
         return type(error)(text)
     except TypeError:
@@ -48,14 +53,19 @@ def with_source(error: Exception, primitive: Primitive, avals: Sequence[Any], so
 def origin(tracer: Any) -> str:
     """Said under JAX's conversion errors: where the value was made and what to do."""
     where = getattr(tracer, "source", None)
-    made = f"\nThe value was made at {describe_source(where)}" if where is not None else (
-        "\nThe value is an argument of the traced function")
+    made = (
+        f"\nThe value was made at {describe_source(where)}"
+        if where is not None
+        else ("\nThe value is an argument of the traced function")
+    )
     name = getattr(tracer._trace, "name", None)
     inside = f" while tracing {name}." if name else "."
     return (
         f"{made}, it has type {format_aval(tracer.aval)}{inside}\n"
-        "Fix: use jaxcore.numpy.where or jaxcore.lax.cond for a choice that depends on it, jaxcore.numpy instead of "
-        "numpy for arithmetic, or mark the argument static (jit(..., static_argnames=...)) if it is a plain Python value."
+        "Fix: use jaxcore.numpy.where or jaxcore.lax.cond for a choice that depends on it, "
+        "jaxcore.numpy instead of "
+        "numpy for arithmetic, or mark the argument static (jit(..., static_argnames=...)) if it "
+        "is a plain Python value."
     )
 
 
@@ -70,9 +80,11 @@ def leaked(x: Any) -> Exception:
     where = describe_source(getattr(x, "source", None))
     name = getattr(x._trace, "name", type(x._trace).__name__)
     return UnexpectedTracerError(
-        f"A traced value of type {format_aval(x.aval)} is used after the tracing of '{name}' has ended "
+        f"A traced value of type {format_aval(x.aval)} is used after the tracing of '{name}' has "
+        f"ended "
         f"(a leaked tracer).\n  It was made at {where}.\n"
-        "Fix: return the value from the function instead of storing it in a list, attribute or global, and do not "
+        "Fix: return the value from the function instead of storing it in a list, attribute or "
+        "global, and do not "
         "keep values across calls of a traced function."
     )
 
@@ -80,8 +92,20 @@ def leaked(x: Any) -> Exception:
 def not_an_array(x: Any, where: str) -> TypeError:
     """The error for a leaf that is not a valid array."""
     return TypeError(
-        f"{where} is {x!r} of type {type(x).__name__}, which is not a valid JAX type: expected an array, a NumPy array "
-        "or a Python number.\nFix: convert it, or mark the argument static with static_argnums or static_argnames."
+        f"{where} is {x!r} of type {type(x).__name__}, which is not a valid JAX type: expected "
+        f"an array, a NumPy array "
+        "or a Python number.\nFix: convert it, or mark the argument static with static_argnums "
+        "or static_argnames."
+    )
+
+
+def deleted(x: Any, where: str) -> Exception:
+    """The error for a donated array that is used again."""
+    return RuntimeError(
+        f"{where} is an array that has been deleted, of type {x.aval}: it was donated to an "
+        f"earlier call, whose result "
+        "took over its buffer.\nFix: use the result of that call instead, or do not donate the "
+        "argument."
     )
 
 

@@ -1,9 +1,11 @@
-"""The intermediate representation: programs of typed equations, and the identity that lets equal programs be one.
+"""The intermediate representation: programs of typed equations, and the identity that lets equal
+programs be one.
 
-A `Program` is a list of equations in evaluation order over variables that are assigned once. A variable's type is a
-JAX abstract value (shape, dtype, weak type, sharding). Programs are closed: what a traced function captured is an
-input like any other. `intern` maps equal programs to one object, so that whatever is memoised on a program (its
-linearisation, transpose, batched and lowered forms) is worked out once however often the block occurs.
+A `Program` is a list of equations in evaluation order over variables that are assigned once. A
+variable's type is a JAX abstract value (shape, dtype, weak type, sharding). Programs are closed:
+what a traced function captured is an input like any other. `intern` maps equal programs to one
+object, so that whatever is memoised on a program (its linearisation, transpose, batched and lowered
+forms) is worked out once however often the block occurs.
 """
 
 from __future__ import annotations
@@ -62,8 +64,14 @@ class Equation:
 
     __slots__ = ("inputs", "outputs", "params", "primitive", "source")
 
-    def __init__(self, primitive: Primitive, inputs: Sequence[Atom], outputs: Sequence[Var],
-                 params: dict[str, Any], source: Source) -> None:
+    def __init__(
+        self,
+        primitive: Primitive,
+        inputs: Sequence[Atom],
+        outputs: Sequence[Var],
+        params: dict[str, Any],
+        source: Source,
+    ) -> None:
         self.primitive = primitive
         self.inputs = inputs
         self.outputs = outputs
@@ -87,8 +95,14 @@ class Program:
 
     __slots__ = ("__weakref__", "_key", "effects", "equations", "inputs", "memo", "name", "outputs")
 
-    def __init__(self, inputs: Sequence[Var], equations: Sequence[Equation], outputs: Sequence[Atom], name: str,
-                 effects: frozenset[Any] = frozenset()) -> None:
+    def __init__(
+        self,
+        inputs: Sequence[Var],
+        equations: Sequence[Equation],
+        outputs: Sequence[Atom],
+        name: str,
+        effects: frozenset[Any] = frozenset(),
+    ) -> None:
         self.inputs = tuple(inputs)
         self.equations = tuple(equations)
         self.outputs = tuple(outputs)
@@ -107,7 +121,9 @@ class Program:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """Canonical form: equal for programs that differ only in variable objects and source locations."""
+        """Canonical form: equal for programs that differ only in variable objects and source
+        locations.
+        """
         if self._key is None:
             self._key = _canonical(self)
         return self._key
@@ -118,7 +134,8 @@ class Program:
         return format_program(self)
 
     def __repr__(self) -> str:
-        return f"<Program {self.name}: {len(self.inputs)} in, {len(self.equations)} equations, {len(self.outputs)} out>"
+        sizes = f"{len(self.inputs)} in, {len(self.equations)} equations, {len(self.outputs)} out"
+        return f"<Program {self.name}: {sizes}>"
 
 
 class _ById:
@@ -177,7 +194,9 @@ _lock = threading.Lock()
 
 
 def intern(program: Program) -> Program:
-    """The one program equal to `program` (hash-consing); the first one seen keeps its source locations."""
+    """The one program equal to `program` (hash-consing); the first one seen keeps its source
+    locations.
+    """
     key = program.key
     with _lock:
         found = _table.get(key)

@@ -1,8 +1,9 @@
 """Lowering: a `Program` becomes StableHLO inside the module that JAX is building.
 
-`program_p` is the one JAX primitive that stands for a program of ours: its lowering emits our equations, and its
-jvp, transpose and batching rules let JAX's own transformations work over functions of ours. A called program becomes
-a private function of the module, emitted once for each module.
+`program_p` is the one JAX primitive that stands for a program of ours: its lowering emits our
+equations, and its jvp, transpose and batching rules let JAX's own transformations work over
+functions of ours. A called program becomes a private function of the module, emitted once for each
+module.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ __all__ = ["Builder", "bind_program", "program_p"]
 class Builder:
     """Emits operations at the current insertion point.
 
-    Lowering rules use `op` for most of what they do; types and attributes are cached for the module.
+    Lowering rules use `op` for most of what they do; types and attributes are cached for the
+    module.
     """
 
     def __init__(self, ctx: Any) -> None:
@@ -41,15 +43,32 @@ class Builder:
             found = self.types[aval] = backend.ir_type(aval)
         return found
 
-    def op(self, name: str, out: Sequence[Any], operands: Sequence[Any], regions: int = 0, **attributes: Any) -> Any:
-        """Create ``stablehlo.name``-like operation `name` with results of types `out` (avals); the operation."""
+    def op(
+        self,
+        name: str,
+        out: Sequence[Any],
+        operands: Sequence[Any],
+        regions: int = 0,
+        **attributes: Any,
+    ) -> Any:
+        """Create ``stablehlo.name``-like operation `name` with results of types `out` (avals); the
+        operation.
+        """
         return ir.Operation.create(
-            name, results=[self.type(a) for a in out], operands=operands, attributes=attributes, regions=regions)
+            name,
+            results=[self.type(a) for a in out],
+            operands=operands,
+            attributes=attributes,
+            regions=regions,
+        )
 
     def one(self, name: str, out: Any, *operands: Any, **attributes: Any) -> list[Any]:
         """`op` with a single result, as the list of values that a lowering rule returns."""
-        return [ir.Operation.create(
-            name, results=[self.type(out)], operands=operands, attributes=attributes).results[0]]
+        return [
+            ir.Operation.create(
+                name, results=[self.type(out)], operands=operands, attributes=attributes
+            ).results[0]
+        ]
 
     def ints(self, values: Sequence[int]) -> Any:
         """A dense 64-bit integer array attribute."""
@@ -80,17 +99,23 @@ class Builder:
             if array.dtype == np.bool_:
                 array = np.packbits(array, bitorder="little")
             element = backend.ir_type(backend.ShapedArray((), aval.dtype)).element_type
-            attribute = ir.DenseElementsAttr.get(
-                np.ascontiguousarray(array), type=element, shape=[]) if aval.shape == () else None
+            attribute = (
+                ir.DenseElementsAttr.get(np.ascontiguousarray(array), type=element, shape=[])
+                if aval.shape == ()
+                else None
+            )
             dense = self.attributes[key] = attribute
         if dense is not None:
-            return ir.Operation.create("stablehlo.constant", results=[self.type(aval)],
-                                       attributes={"value": dense}).results[0]
+            return ir.Operation.create(
+                "stablehlo.constant", results=[self.type(aval)], attributes={"value": dense}
+            ).results[0]
         point = self.constant(value, backend.ShapedArray((), aval.dtype))
-        return self.one("stablehlo.broadcast_in_dim", aval, point, broadcast_dimensions=self.ints(()))[0]
+        return self.one(
+            "stablehlo.broadcast_in_dim", aval, point, broadcast_dimensions=self.ints(())
+        )[0]
 
     def region(self, op: Any, avals: Sequence[Any], body: Any, index: int = 0) -> None:
-        """Fill region `index` of `op`: ``body(*arguments)`` returns the list of values to return."""
+        """Fill region `index` of `op`: ``body(*arguments)`` gives the values to return."""
         block = op.regions[index].blocks.append(*[self.type(a) for a in avals])
         with ir.InsertionPoint(block):
             ir.Operation.create("stablehlo.return", operands=list(body(*block.arguments)))
@@ -111,8 +136,13 @@ class Builder:
                 out = primitive.lower(self, values, avals_in, avals_out, **eq.params)
             else:
                 out, self.tokens = backend.lower_with_jax(
-                    self.ctx.replace(tokens_in=self.tokens), primitive.jax, avals_in, avals_out, values,
-                    primitive.jax_params(eq.params))
+                    self.ctx.replace(tokens_in=self.tokens),
+                    primitive.jax,
+                    avals_in,
+                    avals_out,
+                    values,
+                    primitive.jax_params(eq.params),
+                )
             env.update(zip(eq.outputs, out, strict=True))
         return [read(x) for x in program.outputs]
 
@@ -125,7 +155,9 @@ class Builder:
         if function is None:
             module = self.ctx.module_context
             types = ir.FunctionType.get(
-                [self.type(v.aval) for v in program.inputs], [self.type(v.aval) for v in program.outputs])
+                [self.type(v.aval) for v in program.inputs],
+                [self.type(v.aval) for v in program.outputs],
+            )
             with ir.InsertionPoint.at_block_begin(module.module.body):
                 function = func_dialect.FuncOp(_symbol(program.name), types)
                 function.attributes["sym_visibility"] = ir.StringAttr.get("private")
@@ -148,7 +180,8 @@ def _symbol(name: str) -> str:
 program_p = backend.JaxPrimitive("jaxcore_program")
 program_p.multiple_results = True
 program_p.def_effectful_abstract_eval(
-    lambda *avals, program: (program.out_avals, set(program.effects)))
+    lambda *avals, program: (program.out_avals, set(program.effects))
+)
 
 
 def bind_program(program: Program, args: Sequence[Any]) -> list[Any]:
@@ -178,8 +211,13 @@ def _jvp(primals: Sequence[Any], tangents: Sequence[Any], *, program: Program) -
     results = program_p.bind(*split.consts, *primals, program=split.primal)
     pool = [*primals, *results]
     residuals = [pool[i] for i in split.residuals]
-    moved = iter(program_p.bind(
-        *residuals, *(t for t, on in zip(tangents, active, strict=True) if on), program=split.linear))
+    moved = iter(
+        program_p.bind(
+            *residuals,
+            *(t for t, on in zip(tangents, active, strict=True) if on),
+            program=split.linear,
+        )
+    )
     outs = results[: len(split.active)]
     return outs, [
         next(moved) if on else backend.Zero(o.to_tangent_aval())

@@ -1,7 +1,8 @@
 """One primitive, one record: its rules stand side by side.
 
-A rule that a record does not give is an error that names the primitive and the transformation; a primitive of JAX
-that has no record of ours is wrapped by `opaque`, whose rules are JAX's own, running on our tracers.
+A rule that a record does not give is an error that names the primitive and the transformation; a
+primitive of JAX that has no record of ours is wrapped by `opaque`, whose rules are JAX's own,
+running on our tracers.
 """
 
 from __future__ import annotations
@@ -29,32 +30,51 @@ class Primitive:
 
     Args:
       name: as printed.
-      type: ``type(*avals, **params)`` gives the result's type, a list of them with `multiple_results`.
-      jvp: ``jvp(primals, tangents, **params) -> (out, tangent_out)``; a tangent that is None is zero, and the
-        outputs are lists with `multiple_results`. None: the operation has no derivative (its tangent is zero).
-      transpose: ``transpose(ct, args, **params) -> [cotangent or None, ...]``, one for each argument; arguments that
-        the operation is linear in are `Linear`; `ct` is a list (of values or None) with `multiple_results`.
-      batch: ``batch(size, args, dims, **params) -> (out, dim)``, where a dim is None for an unbatched argument, lists
-        with `multiple_results`.
-      lower: ``lower(b, operands, avals_in, avals_out, **params) -> [ir values]`` on a `jaxcore.lower.Builder`; None
-        lowers by the rule of the JAX primitive that this one mirrors.
-      cost: ``cost(avals_in, avals_out, **params)`` is the number of floating-point operations; None: the number of
-        elements of the outputs.
+      type: ``type(*avals, **params)`` gives the result's type, a list of them with
+        `multiple_results`.
+      jvp: ``jvp(primals, tangents, **params) -> (out, tangent_out)``; a tangent that is None is
+        zero, and the outputs are lists with `multiple_results`. None: the operation has no
+        derivative (its tangent is zero).
+      transpose: ``transpose(ct, args, **params) -> [cotangent or None, ...]``, one for each
+        argument; arguments that the operation is linear in are `Linear`; `ct` is a list (of values
+        or None) with `multiple_results`.
+      batch: ``batch(size, args, dims, **params) -> (out, dim)``, where a dim is None for an
+        unbatched argument, lists with `multiple_results`.
+      lower: ``lower(b, operands, avals_in, avals_out, **params) -> [ir values]`` on a
+        `jaxcore.lower.Builder`; None lowers by the rule of the JAX primitive that this one mirrors.
+      cost: ``cost(avals_in, avals_out, **params)`` is the number of floating-point operations;
+        None: the number of elements of the outputs.
       jax: the JAX primitive it mirrors: same operands, same meaning.
-      from_jax: turns JAX's parameters into ours, or None where ours cannot say it (the equation then stays opaque).
+      from_jax: turns JAX's parameters into ours, or None where ours cannot say it (the equation
+        then stays opaque).
       to_jax: turns our parameters into JAX's.
-      linearize: ``linearize(avals, active, **params) -> Linearized`` where the derivative is not to be read off `jvp`.
+      linearize: ``linearize(avals, active, **params) -> Linearized`` where the derivative is not to
+        be read off `jvp`.
       effects: ``effects(avals, params)`` is the set of effects; None: pure.
       multiple_results: whether results are lists.
     """
 
-    __slots__ = ("batch", "cost", "effects", "eager_memo", "from_jax", "jax", "jvp", "linearize", "lower",
-                 "multiple_results", "name", "to_jax", "transpose", "type")
+    __slots__ = (
+        "batch",
+        "cost",
+        "effects",
+        "eager_memo",
+        "from_jax",
+        "jax",
+        "jvp",
+        "linearize",
+        "lower",
+        "multiple_results",
+        "name",
+        "to_jax",
+        "transpose",
+        "type",
+    )
 
     def __init__(
         self,
         name: str,
-        type: Callable[..., Any],  # noqa: A002
+        type: Callable[..., Any],
         *,
         jvp: Callable[..., Any] | None = None,
         transpose: Callable[..., Any] | None = None,
@@ -95,12 +115,16 @@ class Primitive:
 _mirrors: dict[backend.JaxPrimitive, Primitive] = {}
 _opaque: dict[backend.JaxPrimitive, Primitive] = {}
 
-Conversion = Callable[[Sequence[Any], dict[str, Any]], tuple[Primitive, Sequence[Any], dict[str, Any]] | None]
+Conversion = Callable[
+    [Sequence[Any], dict[str, Any]], tuple[Primitive, Sequence[Any], dict[str, Any]] | None
+]
 _conversions: dict[backend.JaxPrimitive, Conversion] = {}
 
 
 def mirror(jax_primitive: backend.JaxPrimitive) -> Callable[[Conversion], Conversion]:
-    """Register how an equation of `jax_primitive` (args, params) becomes (primitive, args, params) of ours."""
+    """Register how an equation of `jax_primitive` (args, params) becomes (primitive, args, params)
+    of ours.
+    """
 
     def register(conversion: Conversion) -> Conversion:
         _conversions[jax_primitive] = conversion

@@ -1,4 +1,6 @@
-"""Where an equation comes from: the user's line and the path of modules that was open when it was recorded."""
+"""Where an equation comes from: the user's line and the path of modules that was open when it was
+recorded.
+"""
 
 from __future__ import annotations
 
@@ -101,7 +103,9 @@ def current_source() -> Source:
 
 @contextmanager
 def use_source(source: Source | None) -> Iterator[None]:
-    """Give equations recorded inside `source` instead of the running line (None: the running line again)."""
+    """Give equations recorded inside `source` instead of the running line (None: the running line
+    again).
+    """
     previous = _state.source
     _state.source = source
     try:

@@ -1,8 +1,11 @@
-"""Tracing: what an operation does depends on the trace that is current, and our traces are JAX's traces.
+"""Tracing: what an operation does depends on the trace that is current, and our traces are JAX's
+traces.
 
-`bind` hands an operation to the current trace. `StageTrace` records it as an equation; the traces of
-`jaxcore.transforms` compute derivatives or batches. Because they subclass JAX's own `Trace` and `Tracer`, JAX's
-functions run on our tracers: a JAX primitive that arrives in `process_primitive` becomes its native equation.
+`bind` hands an operation to the current trace. `StageTrace` records it as an equation; the traces
+of `jaxcore.transforms` compute derivatives or batches. Because they subclass JAX's own `Trace` and
+`Tracer`, JAX's
+functions run on our tracers: a JAX primitive that arrives in `process_primitive` becomes its native
+  equation.
 """
 
 from __future__ import annotations
@@ -20,8 +23,18 @@ from jaxcore.ir import Atom, Equation, Literal, Program, Var, intern
 from jaxcore.primitive import Primitive, from_jax
 from jaxcore.source import Source, current_source, swap_source
 
-__all__ = ["JaxcoreTrace", "JaxcoreTracer", "StageTrace", "StageTracer", "aval_of", "bind", "bind_with",
-           "eval_program", "is_staging", "trace_program"]
+__all__ = [
+    "JaxcoreTrace",
+    "JaxcoreTracer",
+    "StageTrace",
+    "StageTracer",
+    "aval_of",
+    "bind",
+    "bind_with",
+    "eval_program",
+    "is_staging",
+    "trace_program",
+]
 
 
 class JaxcoreTracer(backend.Tracer):
@@ -31,11 +44,15 @@ class JaxcoreTracer(backend.Tracer):
 
 
 class JaxcoreTrace(backend.Trace):
-    """Base of our traces; `process` takes one of our primitives and returns the list of its results."""
+    """Base of our traces; `process` takes one of our primitives and returns the list of its
+    results.
+    """
 
     __slots__ = ()
 
-    def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> list[Any]:
+    def process(
+        self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]
+    ) -> list[Any]:
         raise NotImplementedError
 
     def process_primitive(self, primitive: Any, tracers: Any, params: Any, /) -> Any:
@@ -45,15 +62,26 @@ class JaxcoreTrace(backend.Trace):
             out = self.process(ours, args, native)
         return out if primitive.multiple_results else out[0]
 
-    def process_custom_jvp_call(self, primitive: Any, fun: Any, jvp: Any, tracers: Any, /, *,
-                                symbolic_zeros: bool) -> Any:
+    def process_custom_jvp_call(
+        self, primitive: Any, fun: Any, jvp: Any, tracers: Any, /, *, symbolic_zeros: bool
+    ) -> Any:
         from jaxcore.ops.custom import stage_custom_jvp
 
         with backend.set_current_trace(self):
             return stage_custom_jvp(fun, jvp, tracers, symbolic_zeros)
 
-    def process_custom_vjp_call(self, primitive: Any, fun: Any, fwd: Any, bwd: Any, tracers: Any, /, *,
-                                out_trees: Any, symbolic_zeros: bool) -> Any:
+    def process_custom_vjp_call(
+        self,
+        primitive: Any,
+        fun: Any,
+        fwd: Any,
+        bwd: Any,
+        tracers: Any,
+        /,
+        *,
+        out_trees: Any,
+        symbolic_zeros: bool,
+    ) -> Any:
         from jaxcore.ops.custom import stage_custom_vjp
 
         with backend.set_current_trace(self):
@@ -81,7 +109,9 @@ class StageTracer(JaxcoreTracer):
 
 
 class StageTrace(JaxcoreTrace):
-    """Records operations as equations; arrays and outer tracers that are captured become leading inputs."""
+    """Records operations as equations; arrays and outer tracers that are captured become leading
+    inputs.
+    """
 
     __slots__ = ("consts", "effects", "equations", "name")
 
@@ -110,8 +140,12 @@ class StageTrace(JaxcoreTrace):
         self.consts[id(x)] = (var, x)
         return var
 
-    def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> list[Any]:
-        inputs = [a.var if type(a) is StageTracer and a._trace is self else self.lift(a) for a in args]
+    def process(
+        self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]
+    ) -> list[Any]:
+        inputs = [
+            a.var if type(a) is StageTracer and a._trace is self else self.lift(a) for a in args
+        ]
         source = current_source()
         avals = [x.aval for x in inputs]
         try:
@@ -125,7 +159,9 @@ class StageTrace(JaxcoreTrace):
         return [StageTracer(self, v, source) for v in outputs]
 
     def inline(self, program: Program, atoms: Sequence[Atom]) -> list[Atom]:
-        """Append the equations of `program` with its inputs replaced by `atoms`; returns its outputs here."""
+        """Append the equations of `program` with its inputs replaced by `atoms`; returns its
+        outputs here.
+        """
         env: dict[Var, Atom] = dict(zip(program.inputs, atoms, strict=True))
         for eq in program.equations:
             outputs = []
@@ -155,13 +191,17 @@ class StageTrace(JaxcoreTrace):
         return self.value(self.lift(val))
 
     def finish(self, inputs: Sequence[Var], outputs: Sequence[Atom]) -> tuple[Program, list[Any]]:
-        """Close the program: drop what no output needs; captured values come back in the order of their inputs."""
+        """Close the program: drop what no output needs; captured values come back in the order of
+        their inputs.
+        """
         self.invalidate()
         equations = live_equations(self.equations, outputs)
         used: set[Var] = {x for eq in equations for x in eq.inputs if type(x) is Var}
         used.update(x for x in outputs if type(x) is Var)
         consts = [(v, x) for v, x in self.consts.values() if v in used]
-        program = Program([*(v for v, _ in consts), *inputs], equations, outputs, self.name, self.effects)
+        program = Program(
+            [*(v for v, _ in consts), *inputs], equations, outputs, self.name, self.effects
+        )
         from jaxcore.passes.scalars import share_scalars
 
         return share_scalars(program), [x for _, x in consts]
@@ -201,7 +241,9 @@ def scalar_aval(x: bool | int | float | complex) -> ShapedArray:
     if aval is None:
         aval = _scalar_avals[kind, x64] = jax.typeof(x)
     if kind is int and not -2147483648 <= x <= 2147483647 and not x64:  # type: ignore[operator]
-        raise OverflowError(f"The Python integer {x} does not fit int32. Enable x64, or use a float.")
+        raise OverflowError(
+            f"The Python integer {x} does not fit int32. Enable x64, or use a float."
+        )
     return aval
 
 
@@ -228,7 +270,9 @@ def bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
     return out if primitive.multiple_results else out[0]
 
 
-def bind_with(trace: Any, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> list[Any]:
+def bind_with(
+    trace: Any, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]
+) -> list[Any]:
     """Apply `primitive` under `trace`, which must be current: ours, JAX's, or the eager one."""
     if isinstance(trace, JaxcoreTrace):
         return trace.process(primitive, args, params)
@@ -254,9 +298,12 @@ def single_program(primitive: Primitive, args: Sequence[Any], params: dict[str, 
     return intern(trace.finish(inputs, outputs)[0])
 
 
-def trace_program(fun: Callable[..., Sequence[Any]], avals: Sequence[ShapedArray], name: str
-                  ) -> tuple[Program, list[Any]]:
-    """Record ``fun(*tracers) -> flat outputs``; the interned program and the values it captured, its first inputs."""
+def trace_program(
+    fun: Callable[..., Sequence[Any]], avals: Sequence[ShapedArray], name: str
+) -> tuple[Program, list[Any]]:
+    """Record ``fun(*tracers) -> flat outputs``; the interned program and the values it captured,
+    its first inputs.
+    """
     trace = StageTrace(name)
     inputs = [Var(a) for a in avals]
     with backend.set_current_trace(trace):
@@ -275,7 +322,9 @@ def eval_program(program: Program, args: Sequence[Any]) -> list[Any]:
         for eq in program.equations:
             swap_source(eq.source)
             values = [env[x] if type(x) is Var else literal_value(x) for x in eq.inputs]  # type: ignore[index,arg-type]
-            for v, value in zip(eq.outputs, bind_with(trace, eq.primitive, values, eq.params), strict=True):
+            for v, value in zip(
+                eq.outputs, bind_with(trace, eq.primitive, values, eq.params), strict=True
+            ):
                 env[v] = value
     finally:
         swap_source(previous)
@@ -290,7 +339,7 @@ def literal_value(x: Literal) -> Any:
 
 
 def is_staging() -> bool:
-    """True while operations are being recorded (under `jit`), at whatever depth of transformations."""
+    """True while operations are being recorded (under `jit`), at any depth of transformations."""
     trace = backend.trace_ctx.trace
     while trace is not None:
         if isinstance(trace, StageTrace):

@@ -1,4 +1,5 @@
-"""Primitives, a family a file; each record holds its result type and its derivative, batching and lowering rules.
+"""Primitives, a family a file; each record holds its result type and its derivative, batching and
+lowering rules.
 
 basic      literals, zeros, conversions the transformations themselves need
 call       calls of shared functions

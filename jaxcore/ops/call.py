@@ -22,7 +22,9 @@ def call(program: Program, args: Sequence[Any]) -> list[Any]:
 
 
 def run_program(program: Program, args: Sequence[Any]) -> list[Any]:
-    """Run `program` where it stands: its equations are inlined when recording, one executable runs when eager."""
+    """Run `program` where it stands: its equations are inlined when recording, one executable runs
+    when eager.
+    """
     trace = backend.trace_ctx.trace
     if type(trace) is StageTrace:
         return trace.inline_values(program, args)
@@ -34,10 +36,13 @@ def run_program(program: Program, args: Sequence[Any]) -> list[Any]:
 
 
 def block(fun: Callable[..., Any], *args: Any, name: str) -> Any:
-    """``fun(*args)``, recorded as one call of a shared function while operations are being recorded.
+    """``fun(*args)``, recorded as one call of a shared function while operations are being
+    recorded.
 
-    Equal functions become one program: it is differentiated, batched, lowered and compiled once. `fun` runs at every
-    call; arrays and tracers that it closes over become operands. Outside recording this is a plain call.
+    Equal functions become one program: it is differentiated, batched, lowered and compiled once.
+      `fun` runs at every
+    call; arrays and tracers that it closes over become operands. Outside recording this is a plain
+    call.
 
     Args:
       fun: function of pytrees to a pytree. Leaves that are no arrays pass through unchanged.
@@ -88,7 +93,9 @@ def block(fun: Callable[..., Any], *args: Any, name: str) -> Any:
 
 def is_array(x: Any) -> bool:
     """True for arrays and tracers: what becomes an operand of a block; scalars stay Python."""
-    return isinstance(x, jax.Array | backend.Tracer) or type(x).__module__ == "numpy" and hasattr(x, "dtype")
+    return isinstance(x, jax.Array | backend.Tracer) or (
+        type(x).__module__ == "numpy" and hasattr(x, "dtype")
+    )
 
 
 def _transpose(cts: list[Any], args: Sequence[Any], *, program: Program) -> list[Any]:
@@ -110,7 +117,9 @@ def _batch(size: int, args: Sequence[Any], dims: Sequence[int | None], *, progra
     return call(batched.program, [*batched.consts, *args]), batched.dims
 
 
-def _lower(b: Any, operands: Sequence[Any], avals_in: Any, avals_out: Any, *, program: Program) -> Any:
+def _lower(
+    b: Any, operands: Sequence[Any], avals_in: Any, avals_out: Any, *, program: Program
+) -> Any:
     return b.call(program, operands)
 
 
@@ -145,7 +154,9 @@ def _from_jit(args: Sequence[Any], params: dict[str, Any]) -> Any:
 
 
 def program_from_jaxpr(jaxpr: Any, name: str) -> tuple[Program, list[Any]]:
-    """A program with the meaning of a closed jaxpr, and the constants that come first among its inputs."""
+    """A program with the meaning of a closed jaxpr, and the constants that come first among its
+    inputs.
+    """
     found = _converted.get(id(jaxpr))
     if found is not None and found[0] is jaxpr:
         return found[1]

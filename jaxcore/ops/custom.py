@@ -1,4 +1,6 @@
-"""Functions with the user's own derivative: JAX's `custom_jvp` and `custom_vjp` recorded as equations."""
+"""Functions with the user's own derivative: JAX's `custom_jvp` and `custom_vjp` recorded as
+equations.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ __all__ = ["custom_jvp_p", "custom_vjp_p", "stage_custom_jvp", "stage_custom_vjp
 
 
 class Rule:
-    """Wrapped functions of a derivative rule, equal where they wrap the same function with the same settings."""
+    """Wrapped functions of a derivative rule, equal where they wrap the same function with the same
+    settings.
+    """
 
     __slots__ = ("functions", "key")
 
@@ -37,12 +41,16 @@ class Rule:
         function = self.functions[i]
         backend.reset_stores(function)
         results = function.call_wrapped(*args)
-        backend.reset_stores(function)  # JAX wants the auxiliary outputs of one of function and rule only
+        backend.reset_stores(
+            function
+        )  # JAX wants the auxiliary outputs of one of function and rule only
         return results
 
 
 def _function_key(function: Any) -> Any:
-    """The function and the static settings of its wrappers; their output stores and thunks do not count."""
+    """The function and the static settings of its wrappers; their output stores and thunks do not
+    count.
+    """
     if not hasattr(function, "transforms"):
         return id(function)
     settings = []
@@ -63,8 +71,15 @@ def stage_custom_jvp(fun: Any, jvp: Any, args: Sequence[Any], symbolic_zeros: bo
     program, consts = trace_program(fun.call_wrapped, [aval_of(a) for a in args], _name(fun))
     if not consts and len(program.equations) == 0:
         return run_program(program, args)
-    return bind(custom_jvp_p, *consts, *args, program=program, rule=Rule(jvp), n_consts=len(consts),
-                symbolic_zeros=symbolic_zeros)
+    return bind(
+        custom_jvp_p,
+        *consts,
+        *args,
+        program=program,
+        rule=Rule(jvp),
+        n_consts=len(consts),
+        symbolic_zeros=symbolic_zeros,
+    )
 
 
 def _name(fun: Any) -> str:
@@ -74,18 +89,28 @@ def _name(fun: Any) -> str:
 def _refuse_consts(tangents: Sequence[Any], program: Program, kind: str) -> None:
     if any(t is not None for t in tangents):
         raise backend.custom_exception(kind)(
-            f"The {kind} function '{program.name}' is differentiated with respect to a value that it closes over; its "
+            f"The {kind} function '{program.name}' is differentiated with respect to a value "
+            f"that it closes over; its "
             "rule only knows its arguments.\nFix: pass the value as an argument."
         )
 
 
-def _custom_jvp(primals: Sequence[Any], tangents: Sequence[Any], *, program: Program, rule: Rule, n_consts: int,
-                symbolic_zeros: bool) -> Any:
+def _custom_jvp(
+    primals: Sequence[Any],
+    tangents: Sequence[Any],
+    *,
+    program: Program,
+    rule: Rule,
+    n_consts: int,
+    symbolic_zeros: bool,
+) -> Any:
     _refuse_consts(tangents[:n_consts], program, "custom_jvp")
     primals, tangents = primals[n_consts:], tangents[n_consts:]
     if symbolic_zeros:
-        given = [backend.SymbolicZero(aval_of(p).to_tangent_aval()) if t is None else t
-                 for p, t in zip(primals, tangents, strict=True)]
+        given = [
+            backend.SymbolicZero(aval_of(p).to_tangent_aval()) if t is None else t
+            for p, t in zip(primals, tangents, strict=True)
+        ]
     else:
         given = [instantiate(t, aval_of(p)) for p, t in zip(primals, tangents, strict=True)]
     results = list(rule.call(0, *primals, *given))
@@ -98,8 +123,9 @@ def _is_zero(t: Any) -> bool:
     return type(t) in (backend.SymbolicZero, backend.Zero) or aval_of(t).dtype == backend.float0
 
 
-def _inline_lower(b: Any, operands: Sequence[Any], avals_in: Any, avals_out: Any, *, program: Program,
-                  **_: Any) -> Any:
+def _inline_lower(
+    b: Any, operands: Sequence[Any], avals_in: Any, avals_out: Any, *, program: Program, **_: Any
+) -> Any:
     return b.call(program, operands)
 
 
@@ -109,16 +135,31 @@ def _cost(avals_in: Any, avals_out: Any, *, program: Program, **_: Any) -> int:
     return program_flops(program)
 
 
-def _batch_custom_jvp(size: int, args: Sequence[Any], dims: Sequence[int | None], *, program: Program, rule: Rule,
-                      n_consts: int, symbolic_zeros: bool) -> Any:
+def _batch_custom_jvp(
+    size: int,
+    args: Sequence[Any],
+    dims: Sequence[int | None],
+    *,
+    program: Program,
+    rule: Rule,
+    n_consts: int,
+    symbolic_zeros: bool,
+) -> Any:
     from jaxcore.transforms.vmap import batch_program
 
     # Every output is batched at 0, and the rule is batched at the same places.
     batched = batch_program(program, size, tuple(dims))
     out_dims = list(batched.dims)
     new_rule = BatchedRule(rule, size, tuple(dims[n_consts:]), tuple(out_dims))
-    outs = bind(custom_jvp_p, *batched.consts, *args, program=batched.program, rule=new_rule,
-                n_consts=n_consts + len(batched.consts), symbolic_zeros=False)
+    outs = bind(
+        custom_jvp_p,
+        *batched.consts,
+        *args,
+        program=batched.program,
+        rule=new_rule,
+        n_consts=n_consts + len(batched.consts),
+        symbolic_zeros=False,
+    )
     return outs, out_dims
 
 
@@ -127,7 +168,9 @@ class BatchedRule(Rule):
 
     __slots__ = ("dims", "inner", "out_dims", "size")
 
-    def __init__(self, inner: Rule, size: int, dims: tuple[int | None, ...], out_dims: tuple[int | None, ...]) -> None:
+    def __init__(
+        self, inner: Rule, size: int, dims: tuple[int | None, ...], out_dims: tuple[int | None, ...]
+    ) -> None:
         self.functions = inner.functions
         self.key = (inner.key, type(inner), size, dims, out_dims)
         self.inner, self.size, self.dims, self.out_dims = inner, size, dims, out_dims
@@ -149,7 +192,9 @@ class BatchedRule(Rule):
         out = vmap(one, in_axes=dims, out_axes=outs_dims * 2, axis_size=self.size)(*args)
         half = len(out) // 2
         fixed = [o[0] if d is None else o for o, d in zip(out[:half], self.out_dims, strict=True)]
-        tangents = [o[0] if d is None else o for o, d in zip(out[half:], self.out_dims, strict=True)]
+        tangents = [
+            o[0] if d is None else o for o, d in zip(out[half:], self.out_dims, strict=True)
+        ]
         return fixed + tangents
 
 
@@ -165,14 +210,22 @@ custom_jvp_p = Primitive(
 )
 
 
-def stage_custom_vjp(fun: Any, fwd: Any, bwd: Any, args: Sequence[Any], out_trees: Any, symbolic_zeros: bool
-                     ) -> list[Any]:
+def stage_custom_vjp(
+    fun: Any, fwd: Any, bwd: Any, args: Sequence[Any], out_trees: Any, symbolic_zeros: bool
+) -> list[Any]:
     """Record a custom_vjp call under the current trace."""
     if backend.at_top_level():
         return fun.call_wrapped(*args)
     program, consts = trace_program(fun.call_wrapped, [aval_of(a) for a in args], _name(fun))
-    return bind(custom_vjp_p, *consts, *args, program=program, rule=VjpRule(fwd, bwd, out_trees), n_consts=len(consts),
-                symbolic_zeros=symbolic_zeros)
+    return bind(
+        custom_vjp_p,
+        *consts,
+        *args,
+        program=program,
+        rule=VjpRule(fwd, bwd, out_trees),
+        n_consts=len(consts),
+        symbolic_zeros=symbolic_zeros,
+    )
 
 
 class VjpRule(Rule):
@@ -185,7 +238,9 @@ class VjpRule(Rule):
         self.out_trees = out_trees
         self.trees: list[Any] = []
 
-    def forward(self, primals: Sequence[Any], active: Sequence[bool]) -> tuple[list[Any], list[Any]]:
+    def forward(
+        self, primals: Sequence[Any], active: Sequence[bool]
+    ) -> tuple[list[Any], list[Any]]:
         """Residuals and outputs."""
         flat = [x for pair in zip(primals, active, strict=True) for x in pair]
         forward = self.functions[0]
@@ -207,23 +262,34 @@ class VjpRule(Rule):
 
 
 class BatchedVjpRule(VjpRule):
-    """A custom_vjp rule mapped over examples; cotangents of inputs without a batch are summed over it."""
+    """A custom_vjp rule mapped over examples; cotangents of inputs without a batch are summed over
+    it.
+    """
 
     __slots__ = ("dims", "inner", "out_dims", "size")
 
-    def __init__(self, inner: VjpRule, size: int, dims: tuple[int | None, ...], out_dims: tuple[int | None, ...]
-                 ) -> None:
+    def __init__(
+        self,
+        inner: VjpRule,
+        size: int,
+        dims: tuple[int | None, ...],
+        out_dims: tuple[int | None, ...],
+    ) -> None:
         self.functions = inner.functions
         self.key = (inner.key, "batched", size, dims, out_dims)
         self.out_trees = inner.out_trees
         self.inner, self.size, self.dims, self.out_dims = inner, size, dims, out_dims
 
-    def forward(self, primals: Sequence[Any], active: Sequence[bool]) -> tuple[list[Any], list[Any]]:
+    def forward(
+        self, primals: Sequence[Any], active: Sequence[bool]
+    ) -> tuple[list[Any], list[Any]]:
         from jaxcore.transforms.vmap import vmap
 
         axes = [0 if d is None else d for d in self.out_dims]
         res, outs = vmap(
-            lambda *p: self.inner.forward(p, active), in_axes=tuple(self.dims), out_axes=(0, axes),
+            lambda *p: self.inner.forward(p, active),
+            in_axes=tuple(self.dims),
+            out_axes=(0, axes),
             axis_size=self.size,
         )(*primals)
         return res, [o[0] if d is None else o for o, d in zip(outs, self.out_dims, strict=True)]
@@ -238,8 +304,12 @@ class BatchedVjpRule(VjpRule):
             kept[:] = [ct is not None for ct in back]
             return [ct for ct in back if ct is not None]
 
-        # An output without a batch is the same for every example: its cotangent belongs to one of them.
-        fixed = [ct if d is not None else _first_only(ct, self.size) for ct, d in zip(cts, self.out_dims, strict=True)]
+        # An output without a batch is the same for every example: its cotangent belongs to one of
+        # them.
+        fixed = [
+            ct if d is not None else _first_only(ct, self.size)
+            for ct, d in zip(cts, self.out_dims, strict=True)
+        ]
         axes = [0 if d is None else d for d in self.out_dims]
         found = iter(vmap(one, in_axes=(0, axes), axis_size=self.size)(list(res), fixed))
         dims = [d for d, on in zip(self.dims, active, strict=True) if on]
@@ -264,32 +334,62 @@ def _move(ct: Any, dim: int) -> Any:
     return jnp.moveaxis(ct, 0, dim)
 
 
-def _custom_vjp(primals: Sequence[Any], tangents: Sequence[Any], *, program: Program, rule: VjpRule, n_consts: int,
-                symbolic_zeros: bool) -> Any:
+def _custom_vjp(
+    primals: Sequence[Any],
+    tangents: Sequence[Any],
+    *,
+    program: Program,
+    rule: VjpRule,
+    n_consts: int,
+    symbolic_zeros: bool,
+) -> Any:
     _refuse_consts(tangents[:n_consts], program, "custom_vjp")
     primals, tangents = primals[n_consts:], tangents[n_consts:]
     active = tuple(t is not None for t in tangents)
     res, outs = rule.forward(primals, active)
     out_tangents = bind(
-        custom_linear_p, *res, *(t for t in tangents if t is not None), rule=rule, n_res=len(res), active=active,
+        custom_linear_p,
+        *res,
+        *(t for t in tangents if t is not None),
+        rule=rule,
+        n_res=len(res),
+        active=active,
         out_avals=tuple(aval_of(o).to_tangent_aval() for o in outs),
     )
     return outs, [None if _is_zero(t) else t for t in out_tangents]
 
 
-def _transpose_linear(cts: list[Any], args: Sequence[Any], *, rule: VjpRule, n_res: int, active: tuple[bool, ...],
-                      out_avals: Any) -> list[Any]:
+def _transpose_linear(
+    cts: list[Any],
+    args: Sequence[Any],
+    *,
+    rule: VjpRule,
+    n_res: int,
+    active: tuple[bool, ...],
+    out_avals: Any,
+) -> list[Any]:
     given = [zeros(a) if ct is None else ct for ct, a in zip(cts, out_avals, strict=True)]
     return [None] * n_res + rule.backward(args[:n_res], given, active)
 
 
 def _no_forward(*_: Any, **__: Any) -> Any:
-    raise TypeError("can't apply forward-mode differentiation (jvp) to a custom_vjp function: it has a rule for reverse "
-                    "mode only. Fix: use custom_jvp, or reverse mode.")
+    raise TypeError(
+        "can't apply forward-mode differentiation (jvp) to a custom_vjp function: it has a rule "
+        "for reverse "
+        "mode only. Fix: use custom_jvp, or reverse mode."
+    )
 
 
-def _batch_linear(size: int, args: Sequence[Any], dims: Sequence[int | None], *, rule: VjpRule, n_res: int,
-                  active: tuple[bool, ...], out_avals: Any) -> Any:
+def _batch_linear(
+    size: int,
+    args: Sequence[Any],
+    dims: Sequence[int | None],
+    *,
+    rule: VjpRule,
+    n_res: int,
+    active: tuple[bool, ...],
+    out_avals: Any,
+) -> Any:
     moved = [broadcast_batch(x, d, size) for x, d in zip(args, dims, strict=True)]
     n = len(active)
     new_rule = BatchedVjpRule(rule, size, (0,) * n, (0,) * len(out_avals))
@@ -318,14 +418,29 @@ custom_linear_p = Primitive(
 )
 
 
-def _batch_custom_vjp(size: int, args: Sequence[Any], dims: Sequence[int | None], *, program: Program, rule: VjpRule,
-                      n_consts: int, symbolic_zeros: bool) -> Any:
+def _batch_custom_vjp(
+    size: int,
+    args: Sequence[Any],
+    dims: Sequence[int | None],
+    *,
+    program: Program,
+    rule: VjpRule,
+    n_consts: int,
+    symbolic_zeros: bool,
+) -> Any:
     from jaxcore.transforms.vmap import batch_program
 
     batched = batch_program(program, size, tuple(dims))
     new_rule = BatchedVjpRule(rule, size, tuple(dims[n_consts:]), batched.dims)
-    outs = bind(custom_vjp_p, *batched.consts, *args, program=batched.program, rule=new_rule,
-                n_consts=n_consts + len(batched.consts), symbolic_zeros=symbolic_zeros)
+    outs = bind(
+        custom_vjp_p,
+        *batched.consts,
+        *args,
+        program=batched.program,
+        rule=new_rule,
+        n_consts=n_consts + len(batched.consts),
+        symbolic_zeros=symbolic_zeros,
+    )
     return outs, list(batched.dims)
 
 

@@ -1,7 +1,8 @@
-"""JAX primitives without a record of ours: opaque equations whose rules are JAX's own, running on our tracers.
+"""JAX primitives without a record of ours: opaque equations whose rules are JAX's own, running on
+our tracers.
 
-So the long tail (linear algebra, FFT, special functions, control flow given as jaxprs) works inside every
-transformation without a line here.
+So the long tail (linear algebra, FFT, special functions, control flow given as jaxprs) works inside
+every transformation without a line here.
 """
 
 from __future__ import annotations
@@ -40,8 +41,10 @@ def make_opaque(primitive: backend.JaxPrimitive) -> Primitive:
         rule = backend.jvp_rule(primitive)
         if rule is None:
             raise NotImplementedError(f"Differentiation rule for '{primitive}' not implemented")
-        given = [backend.Zero(aval_of(p).to_tangent_aval()) if t is None else t
-                 for p, t in zip(primals, tangents, strict=True)]
+        given = [
+            backend.Zero(aval_of(p).to_tangent_aval()) if t is None else t
+            for p, t in zip(primals, tangents, strict=True)
+        ]
         out, out_tangents = rule(primals, given, **params)
         if not many:
             return out, None if type(out_tangents) is backend.Zero else out_tangents
@@ -49,10 +52,14 @@ def make_opaque(primitive: backend.JaxPrimitive) -> Primitive:
 
     def transpose(cts: Any, args: Sequence[Any], **params: Any) -> list[Any]:
         if many:
-            out_avals = type_rule(*[a.aval if type(a) is Linear else aval_of(a) for a in args], **params)
+            out_avals = type_rule(
+                *[a.aval if type(a) is Linear else aval_of(a) for a in args], **params
+            )
             whole = backend.holds_program(params)
-            cts = [(zeros if whole else backend.Zero)(a.to_tangent_aval()) if c is None else c
-                   for c, a in zip(cts, out_avals, strict=True)]
+            cts = [
+                (zeros if whole else backend.Zero)(a.to_tangent_aval()) if c is None else c
+                for c, a in zip(cts, out_avals, strict=True)
+            ]
         return backend.transpose(primitive, cts, args, [type(a) is Linear for a in args], params)
 
     def batch(size: int, args: Sequence[Any], dims: Sequence[int | None], **params: Any) -> Any:
@@ -67,15 +74,26 @@ def make_opaque(primitive: backend.JaxPrimitive) -> Primitive:
         return split_jvp(record, avals, active, params)
 
     record = Primitive(
-        str(primitive), type_rule, jvp=jvp, transpose=transpose, batch=batch, linearize=linearize,
-        effects=lambda avals, params: frozenset(infer(avals, params)[1]), jax=None, multiple_results=many,
+        str(primitive),
+        type_rule,
+        jvp=jvp,
+        transpose=transpose,
+        batch=batch,
+        linearize=linearize,
+        effects=lambda avals, params: frozenset(infer(avals, params)[1]),
+        jax=None,
+        multiple_results=many,
     )
     record.jax = primitive
     return record
 
 
-def _split_by_jaxpr(primitive: backend.JaxPrimitive, avals: Sequence[Any], active: tuple[bool, ...],
-                    params: dict[str, Any]) -> Any:
+def _split_by_jaxpr(
+    primitive: backend.JaxPrimitive,
+    avals: Sequence[Any],
+    active: tuple[bool, ...],
+    params: dict[str, Any],
+) -> Any:
     """Linearise an equation that holds jaxprs: JAX splits it, and both halves become programs."""
     from jaxcore.ops.call import program_from_jaxpr
     from jaxcore.transforms.linearize import Linearized
@@ -86,18 +104,32 @@ def _split_by_jaxpr(primitive: backend.JaxPrimitive, avals: Sequence[Any], activ
     linear_program, linear_consts = program_from_jaxpr(linear, "linear")
     if linear_consts:  # constants of the linear half become residuals
         trace = StageTrace("linear")
-        inputs = [Var(a) for a in linear_program.in_avals[len(linear_consts):]]
+        inputs = [Var(a) for a in linear_program.in_avals[len(linear_consts) :]]
         with backend.set_current_trace(trace):
             outs = trace.inline(linear_program, [*(trace.lift(c) for c in linear_consts), *inputs])
         linear_program, found = trace.finish(inputs, outs)
-        return _with_constant_residuals(primal, consts, intern(linear_program), found, n_residuals, avals, active_out)
+        return _with_constant_residuals(
+            primal, consts, intern(linear_program), found, n_residuals, avals, active_out
+        )
     start = len(avals) + len(primal.outputs) - n_residuals
-    return Linearized(primal, tuple(consts), linear_program, tuple(range(start, start + n_residuals)),
-                      tuple(active_out))
+    return Linearized(
+        primal,
+        tuple(consts),
+        linear_program,
+        tuple(range(start, start + n_residuals)),
+        tuple(active_out),
+    )
 
 
-def _with_constant_residuals(primal: Any, consts: Sequence[Any], linear: Any, extra: Sequence[Any], n_residuals: int,
-                             avals: Sequence[Any], active_out: Sequence[bool]) -> Any:
+def _with_constant_residuals(
+    primal: Any,
+    consts: Sequence[Any],
+    linear: Any,
+    extra: Sequence[Any],
+    n_residuals: int,
+    avals: Sequence[Any],
+    active_out: Sequence[bool],
+) -> Any:
     from jaxcore.transforms.linearize import Linearized
 
     stage = StageTrace(primal.name)
@@ -108,5 +140,7 @@ def _with_constant_residuals(primal: Any, consts: Sequence[Any], linear: Any, ex
     program, found = stage.finish(inputs, outs)
     start = len(avals) + len(primal.outputs) - n_residuals
     n_outs = len(primal.outputs)
-    order = [len(avals) + n_outs + i for i in range(len(extra))] + list(range(start, start + n_residuals))
+    order = [len(avals) + n_outs + i for i in range(len(extra))] + list(
+        range(start, start + n_residuals)
+    )
     return Linearized(intern(program), tuple(found), linear, tuple(order), tuple(active_out))

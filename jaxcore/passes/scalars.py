@@ -37,7 +37,13 @@ def share_scalars(program: Program) -> Program:
         entry = general.get(eq.params["program"]) if eq.primitive.name == "call" else None
         if entry is not None:
             shared, values = entry
-            eq = Equation(eq.primitive, [*eq.inputs, *values], eq.outputs, {**eq.params, "program": shared}, eq.source)
+            eq = Equation(
+                eq.primitive,
+                [*eq.inputs, *values],
+                eq.outputs,
+                {**eq.params, "program": shared},
+                eq.source,
+            )
         equations.append(eq)
     return Program(program.inputs, equations, program.outputs, program.name, program.effects)
 
@@ -51,8 +57,10 @@ def skeleton(program: Program) -> Any:
             index[v] = len(index)
         equations = []
         for eq in program.equations:
-            params = {k: skeleton(v) if k == "program" and eq.primitive.name == "call" else v
-                      for k, v in eq.params.items()}
+            params = {
+                k: skeleton(v) if k == "program" and eq.primitive.name == "call" else v
+                for k, v in eq.params.items()
+            }
             atoms = tuple([index[x] if type(x) is Var else x.aval for x in eq.inputs])
             equations.append((eq.primitive, atoms, param_key(params)))
             for v in eq.outputs:
@@ -75,7 +83,9 @@ def literals(program: Program) -> list[Literal]:
 
 
 def generalise(program: Program, positions: set[int]) -> Program:
-    """`program` with the literals at `positions` (as `literals` counts) as further inputs, in that order."""
+    """`program` with the literals at `positions` (as `literals` counts) as further inputs, in that
+    order.
+    """
     extra: list[Var] = []
     counter = 0
 
@@ -106,4 +116,6 @@ def generalise(program: Program, positions: set[int]) -> Program:
             counter += count
         equations.append(Equation(eq.primitive, inputs, eq.outputs, params, eq.source))
     outputs = replace(program.outputs)
-    return intern(Program([*program.inputs, *extra], equations, outputs, program.name, program.effects))
+    return intern(
+        Program([*program.inputs, *extra], equations, outputs, program.name, program.effects)
+    )

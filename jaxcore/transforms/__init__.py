@@ -3,5 +3,6 @@
 linearize   a function or program split into a primal part and a linear part
 transpose   the linear part run backwards
 vmap        batching
-grad        jvp, vjp, grad, value_and_grad, linearize, stop_gradient
+derivative  jvp, vjp, linearize
+grad        grad, value_and_grad, stop_gradient
 """

@@ -1,8 +1,10 @@
-"""Linearisation: one pass that computes a function's value and records its derivative as a linear program.
+"""Linearisation: one pass that computes a function's value and records its derivative as a linear
+program.
 
-Each equation is split once for each (primitive, parameters, types, active inputs) into a primal program, which also
-computes the coefficients, and a linear program over tangents; the split is read off the jvp rule by data flow.
-Under an eager parent the primal program is one cached executable, so a value costs one dispatch.
+Each equation is split once for each (primitive, parameters, types, active inputs) into a primal
+program, which also computes the coefficients, and a linear program over tangents; the split is read
+off the jvp rule by data flow. Under an eager parent the primal program is one cached executable, so
+a value costs one dispatch.
 """
 
 from __future__ import annotations
@@ -18,7 +20,14 @@ from jaxcore.ops.call import call_p, run_program
 from jaxcore.primitive import Primitive
 from jaxcore.source import current_source, use_source
 from jaxcore.trace import (
-    JaxcoreTrace, JaxcoreTracer, StageTrace, StageTracer, aval_of, bind_with, eval_program, live_equations,
+    JaxcoreTrace,
+    JaxcoreTracer,
+    StageTrace,
+    StageTracer,
+    aval_of,
+    bind_with,
+    eval_program,
+    live_equations,
 )
 
 __all__ = ["LinearizeTrace", "LinearizeTracer", "Linearized", "linearize_program", "linearized"]
@@ -88,31 +97,38 @@ class LinearizeTrace(JaxcoreTrace):
             return x.primal, x.tangent
         return x, None
 
-    def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> list[Any]:
+    def process(
+        self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]
+    ) -> list[Any]:
         pairs = [self.split(a) for a in args]
         primals = [p for p, _ in pairs]
         active = tuple([t is not None for _, t in pairs])
-        differentiable = primitive.jvp is not None or primitive.linearize is not None or primitive is call_p
+        differentiable = (
+            primitive.jvp is not None or primitive.linearize is not None or primitive is call_p
+        )
         with backend.set_current_trace(self.parent):
             if not differentiable or True not in active:
                 return bind_with(self.parent, primitive, primals, params)
             split = linearized(primitive, [aval_of(p) for p in primals], active, params)
             operands = [*split.consts, *primals]
-            if primitive is call_p and not (self.parent is backend.eval_trace):
+            if primitive is call_p and self.parent is not backend.eval_trace:
                 results = bind_with(self.parent, call_p, operands, {"program": split.primal})
             else:
                 results = run_program(split.primal, operands)
         pool = [*primals, *results]
         tangents: list[Atom] = [t for _, t in pairs if t is not None]
         atoms = [self.linear.lift(pool[i]) for i in split.residuals] + tangents
-        if primitive is call_p and not (self.parent is backend.eval_trace):
+        if primitive is call_p and self.parent is not backend.eval_trace:
             outs: list[Atom] = [Var(a) for a in split.linear.out_avals]
             equation = Equation(call_p, atoms, outs, {"program": split.linear}, current_source())  # type: ignore
             self.linear.equations.append(equation)
         else:
             outs = self.linear.inline(split.linear, atoms)
         it = iter(outs)
-        return [LinearizeTracer(self, r, next(it)) if a else r for r, a in zip(results, split.active, strict=False)]
+        return [
+            LinearizeTracer(self, r, next(it)) if a else r
+            for r, a in zip(results, split.active, strict=False)
+        ]
 
     def stage_value(self, val: Any) -> Any:
         return val
@@ -121,8 +137,12 @@ class LinearizeTrace(JaxcoreTrace):
 _splits: dict[Any, Linearized] = {}
 
 
-def linearized(primitive: Primitive, avals: Sequence[ShapedArray], active: tuple[bool, ...], params: dict[str, Any]
-               ) -> Linearized:
+def linearized(
+    primitive: Primitive,
+    avals: Sequence[ShapedArray],
+    active: tuple[bool, ...],
+    params: dict[str, Any],
+) -> Linearized:
     """The split of one equation, memoised."""
     if primitive is call_p:
         return linearize_program(params["program"], active)
@@ -141,14 +161,20 @@ def linearized(primitive: Primitive, avals: Sequence[ShapedArray], active: tuple
     return split
 
 
-def split_jvp(primitive: Primitive, avals: Sequence[ShapedArray], active: Sequence[bool], params: dict[str, Any]
-              ) -> Linearized:
+def split_jvp(
+    primitive: Primitive,
+    avals: Sequence[ShapedArray],
+    active: Sequence[bool],
+    params: dict[str, Any],
+) -> Linearized:
     """Trace the jvp rule and split it: what depends on a tangent is linear, the rest is primal."""
     assert primitive.jvp is not None
     rule = primitive.jvp
     trace = StageTrace(primitive.name)
     primals = [Var(a) for a in avals]
-    tangents = [Var(a.to_tangent_aval()) if on else None for a, on in zip(avals, active, strict=True)]
+    tangents = [
+        Var(a.to_tangent_aval()) if on else None for a, on in zip(avals, active, strict=True)
+    ]
     with backend.set_current_trace(trace):
         out, out_tangent = rule(
             [StageTracer(trace, v, None) for v in primals],
@@ -162,8 +188,13 @@ def split_jvp(primitive: Primitive, avals: Sequence[ShapedArray], active: Sequen
     return split_trace(trace, primals, [t for t in tangents if t is not None], outs, tangent_outs)
 
 
-def split_trace(trace: StageTrace, primals: Sequence[Var], tangents: Sequence[Var], outs: Sequence[Atom],
-                tangent_outs: Sequence[Atom | None]) -> Linearized:
+def split_trace(
+    trace: StageTrace,
+    primals: Sequence[Var],
+    tangents: Sequence[Var],
+    outs: Sequence[Atom],
+    tangent_outs: Sequence[Atom | None],
+) -> Linearized:
     """Split what `trace` recorded at `tangents` into a primal and a linear program."""
     trace.invalidate()
     needed = [*outs, *(t for t in tangent_outs if t is not None)]
@@ -187,19 +218,34 @@ def split_trace(trace: StageTrace, primals: Sequence[Var], tangents: Sequence[Va
             pool[x] = len(primals) + len(results)
             results.append(x)
     residuals = list(used_in_linear)
-    linear_program = intern(Program(
-        [*residuals, *tangents], linear, [t for t in tangent_outs if t is not None], "linear", frozenset()))
+    linear_program = intern(
+        Program(
+            [*residuals, *tangents],
+            linear,
+            [t for t in tangent_outs if t is not None],
+            "linear",
+            frozenset(),
+        )
+    )
     known = live_equations(known, results)
     used = {x for eq in known for x in eq.inputs} | set(results)
     kept = [(v, x) for v, x in consts if v in used]
-    primal = intern(Program([*(v for v, _ in kept), *primals], known, results, trace.name, trace.effects))
-    return Linearized(primal, tuple(x for _, x in kept), linear_program, tuple(pool[v] for v in residuals),
-                      tuple(t is not None for t in tangent_outs))
+    primal = intern(
+        Program([*(v for v, _ in kept), *primals], known, results, trace.name, trace.effects)
+    )
+    return Linearized(
+        primal,
+        tuple(x for _, x in kept),
+        linear_program,
+        tuple(pool[v] for v in residuals),
+        tuple(t is not None for t in tangent_outs),
+    )
 
 
-def partition(equations: Sequence[Equation], unknown: set[Var], needed: set[Var]
-              ) -> tuple[list[Equation], list[Equation]]:
-    """Equations that do not depend on `unknown`, and those that do; calls that mix both are split."""
+def partition(
+    equations: Sequence[Equation], unknown: set[Var], needed: set[Var]
+) -> tuple[list[Equation], list[Equation]]:
+    """Equations that do not depend on `unknown`, and those that do; mixed calls are split."""
     known: list[Equation] = []
     rest: list[Equation] = []
     unknown = set(unknown)
@@ -229,14 +275,24 @@ def _split_call(eq: Equation, mask: tuple[bool, ...]) -> tuple[Equation, Equatio
         known, rest = partition(program.equations, unknown_in, set())
         made_unknown = unknown_in | {v for e in rest for v in e.outputs}
         outs_unknown = [type(x) is Var and x in made_unknown for x in program.outputs]
-        residuals = list(dict.fromkeys(
-            x for e in rest for x in e.inputs if type(x) is Var and x not in made_unknown))
+        residuals = list(
+            dict.fromkeys(
+                x for e in rest for x in e.inputs if type(x) is Var and x not in made_unknown
+            )
+        )
         known_in = [v for v, u in zip(program.inputs, mask, strict=True) if not u]
         known_out = [x for x, u in zip(program.outputs, outs_unknown, strict=True) if not u]
-        first = intern(Program(known_in, known, [*known_out, *residuals], program.name, program.effects))
-        second = intern(Program(
-            [*residuals, *(v for v, u in zip(program.inputs, mask, strict=True) if u)], rest,
-            [x for x, u in zip(program.outputs, outs_unknown, strict=True) if u], program.name))
+        first = intern(
+            Program(known_in, known, [*known_out, *residuals], program.name, program.effects)
+        )
+        second = intern(
+            Program(
+                [*residuals, *(v for v, u in zip(program.inputs, mask, strict=True) if u)],
+                rest,
+                [x for x, u in zip(program.outputs, outs_unknown, strict=True) if u],
+                program.name,
+            )
+        )
         found = program.memo[key] = (first, second, outs_unknown, [v.aval for v in residuals])
     first, second, outs_unknown, residual_avals = found
     residuals = [Var(a) for a in residual_avals]
@@ -246,7 +302,9 @@ def _split_call(eq: Equation, mask: tuple[bool, ...]) -> tuple[Equation, Equatio
     unknown_outputs = [v for v, u in zip(eq.outputs, outs_unknown, strict=True) if u]
     return (
         Equation(call_p, known_inputs, [*known_outputs, *residuals], {"program": first}, eq.source),
-        Equation(call_p, [*residuals, *unknown_inputs], unknown_outputs, {"program": second}, eq.source),
+        Equation(
+            call_p, [*residuals, *unknown_inputs], unknown_outputs, {"program": second}, eq.source
+        ),
         outs_unknown,
     )
 
@@ -298,4 +356,10 @@ def _linearize_program(program: Program, active: tuple[bool, ...]) -> Linearized
         else:
             indices.append(pool[atom])
     primal, consts = stage.finish(primals, results)
-    return Linearized(intern(primal), tuple(consts), linear, tuple(indices), tuple(t is not None for _, t in pairs))
+    return Linearized(
+        intern(primal),
+        tuple(consts),
+        linear,
+        tuple(indices),
+        tuple(t is not None for _, t in pairs),
+    )

@@ -18,7 +18,8 @@ __all__ = ["Transposed", "transpose_program"]
 
 @dataclass(frozen=True, slots=True)
 class Transposed:
-    """`program` maps consts, non-linear inputs and the present cotangents to cotangents of the linear inputs.
+    """`program` maps consts, non-linear inputs and the present cotangents to cotangents of the
+    linear inputs.
 
     `present[i]` tells whether linear input i receives one (otherwise it is zero and left out).
     """
@@ -28,8 +29,12 @@ class Transposed:
     present: tuple[bool, ...]
 
 
-def transpose_program(program: Program, linear: tuple[bool, ...], cotangents: tuple[bool, ...]) -> Transposed:
-    """Transpose `program` in the inputs where `linear`, given cotangents of the outputs where `cotangents`."""
+def transpose_program(
+    program: Program, linear: tuple[bool, ...], cotangents: tuple[bool, ...]
+) -> Transposed:
+    """Transpose `program` in the inputs where `linear`, given cotangents of the outputs where
+    `cotangents`.
+    """
     key = ("transpose", linear, cotangents, backend.trace_context())
     found = program.memo.get(key)
     if found is None:
@@ -39,7 +44,9 @@ def transpose_program(program: Program, linear: tuple[bool, ...], cotangents: tu
     return found
 
 
-def _transpose(program: Program, linear: tuple[bool, ...], cotangents: tuple[bool, ...]) -> Transposed:
+def _transpose(
+    program: Program, linear: tuple[bool, ...], cotangents: tuple[bool, ...]
+) -> Transposed:
     trace = StageTrace(program.name + "_transpose" if program.name != "linear" else "transpose")
     known: dict[Var, Any] = {}
     new_inputs: list[Var] = []
@@ -58,7 +65,9 @@ def _transpose(program: Program, linear: tuple[bool, ...], cotangents: tuple[boo
                 linear_vars.update(eq.outputs)
                 continue
             values = [known[x] if type(x) is Var else literal_value(x) for x in eq.inputs]  # type: ignore
-            known.update(zip(eq.outputs, bind_with(trace, eq.primitive, values, eq.params), strict=True))
+            known.update(
+                zip(eq.outputs, bind_with(trace, eq.primitive, values, eq.params), strict=True)
+            )
         for x, given in zip(program.outputs, cotangents, strict=True):
             if not given:
                 continue
@@ -84,7 +93,9 @@ def _transpose(program: Program, linear: tuple[bool, ...], cotangents: tuple[boo
     return Transposed(intern(done), tuple(consts), tuple(present))
 
 
-def _transpose_equation(eq: Any, ct_of: dict[Var, Any], known: dict[Var, Any], linear_vars: set[Var]) -> None:
+def _transpose_equation(
+    eq: Any, ct_of: dict[Var, Any], known: dict[Var, Any], linear_vars: set[Var]
+) -> None:
     if not any(v in ct_of for v in eq.outputs):
         return
     cts = [ct_of.pop(v, None) for v in eq.outputs]
@@ -96,8 +107,10 @@ def _transpose_equation(eq: Any, ct_of: dict[Var, Any], known: dict[Var, Any], l
     rule = eq.primitive.transpose
     if rule is None:
         raise NotImplementedError(
-            f"The primitive '{eq.primitive.name}' has no transpose rule, so reverse-mode differentiation cannot go "
-            f"through it (recorded at {eq.source}).\nFix: use forward mode (jaxcore.jvp), or give the function a "
+            f"The primitive '{eq.primitive.name}' has no transpose rule, so reverse-mode "
+            f"differentiation cannot go "
+            f"through it (recorded at {eq.source}).\nFix: use forward mode (jaxcore.jvp), or "
+            f"give the function a "
             "custom_vjp."
         )
     back = rule(cts if eq.primitive.multiple_results else cts[0], args, **eq.params)

@@ -13,7 +13,16 @@ from jaxcore import backend, errors
 from jaxcore.backend import ShapedArray
 from jaxcore.ir import Program, Var, intern
 from jaxcore.primitive import Primitive
-from jaxcore.trace import JaxcoreTrace, JaxcoreTracer, StageTrace, StageTracer, aval_of, bind_with, eval_program
+from jaxcore.signature import leaf_path
+from jaxcore.trace import (
+    JaxcoreTrace,
+    JaxcoreTracer,
+    StageTrace,
+    StageTracer,
+    aval_of,
+    bind_with,
+    eval_program,
+)
 
 __all__ = ["BatchTrace", "BatchTracer", "Batched", "batch_program", "move_dim", "vmap"]
 
@@ -51,7 +60,9 @@ class BatchTrace(JaxcoreTrace):
             return x.value, x.dim
         return x, None
 
-    def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> list[Any]:
+    def process(
+        self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]
+    ) -> list[Any]:
         pairs = [self.split(a) for a in args]
         values = [v for v, _ in pairs]
         dims = [d for _, d in pairs]
@@ -59,11 +70,15 @@ class BatchTrace(JaxcoreTrace):
             if all(d is None for d in dims):
                 return bind_with(self.parent, primitive, values, params)
             if primitive.batch is None:
-                raise NotImplementedError(f"vmap: the primitive '{primitive.name}' has no batching rule.")
+                raise NotImplementedError(
+                    f"vmap: the primitive '{primitive.name}' has no batching rule."
+                )
             out, out_dims = primitive.batch(self.size, values, dims, **params)
         if not primitive.multiple_results:
             out, out_dims = [out], [out_dims]
-        return [o if d is None else BatchTracer(self, o, d) for o, d in zip(out, out_dims, strict=True)]
+        return [
+            o if d is None else BatchTracer(self, o, d) for o, d in zip(out, out_dims, strict=True)
+        ]
 
     def stage_value(self, val: Any) -> Any:
         return val
@@ -71,7 +86,9 @@ class BatchTrace(JaxcoreTrace):
 
 @dataclass(frozen=True, slots=True)
 class Batched:
-    """`program` takes consts and inputs, batched where they were, and returns outputs batched at `dims`."""
+    """`program` takes consts and inputs, batched where they were, and returns outputs batched at
+    `dims`.
+    """
 
     program: Program
     consts: tuple[Any, ...]
@@ -129,22 +146,30 @@ def _axes_leaves(name: str, tree: Any, axes: Any, kind: str) -> list[int | None]
         jax.tree.map(add, axes, tree, is_leaf=lambda a: a is None)
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(
-            f"vmap of {name}: {kind} must be an int, None, or a tree whose structure is a prefix of the "
+            f"vmap of {name}: {kind} must be an int, None, or a tree whose structure is a prefix "
+            f"of the "
             f"{'arguments' if kind == 'in_axes' else 'outputs'}; got {axes!r} for "
             f"{jax.tree.structure(tree)}. ({error})"
         ) from None
     return leaves
 
 
-def vmap(fun: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0, axis_name: Any = None,
-         axis_size: int | None = None, spmd_axis_name: Any = None) -> Callable[..., Any]:
+def vmap(
+    fun: Callable[..., Any],
+    in_axes: Any = 0,
+    out_axes: Any = 0,
+    axis_name: Any = None,
+    axis_size: int | None = None,
+    spmd_axis_name: Any = None,
+) -> Callable[..., Any]:
     """Map `fun` over an axis of its arguments, as one batched computation.
 
     Args:
       fun: function of pytrees of arrays.
-      in_axes: int, None (not mapped), or a tuple with one entry (a prefix pytree) for each positional argument.
-        Keyword arguments are mapped over their leading axis.
-      out_axes: int, None (result must not depend on the mapped axis) or a prefix pytree of the result.
+      in_axes: int, None (not mapped), or a tuple with one entry (a prefix pytree) for each
+        positional argument. Keyword arguments are mapped over their leading axis.
+      out_axes: int, None (result must not depend on the mapped axis) or a prefix pytree of the
+        result.
       axis_name: names for collectives are not available; anything but None raises.
       axis_size: size of the mapped axis; needed only when nothing is mapped.
 
@@ -162,26 +187,37 @@ def vmap(fun: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0, axis_name
     name = getattr(fun, "__name__", type(fun).__name__)
     if axis_name is not None or spmd_axis_name is not None:
         raise NotImplementedError(
-            f"vmap of {name}: axis_name={axis_name!r} (collectives over a mapped axis) is not available. "
+            f"vmap of {name}: axis_name={axis_name!r} (collectives over a mapped axis) is not "
+            f"available. "
             "Fix: use jax.vmap(..., axis_name=...), which accepts functions of jaxcore."
         )
     if isinstance(in_axes, list):
         in_axes = tuple(in_axes)
     if not (in_axes is None or isinstance(in_axes, int | tuple)):
-        raise TypeError(f"vmap of {name}: in_axes must be an int, None, or a tuple of entries corresponding to the "
-                        f"positional arguments, but got {in_axes!r}.")
+        raise TypeError(
+            f"vmap of {name}: in_axes must be an int, None, or a tuple of entries corresponding "
+            f"to the "
+            f"positional arguments, but got {in_axes!r}."
+        )
 
     @wraps(fun)
     def batched(*args: Any, **kwargs: Any) -> Any:
         if isinstance(in_axes, tuple) and len(in_axes) != len(args):
-            raise ValueError(f"vmap of {name}: in_axes has {len(in_axes)} entries for {len(args)} positional "
-                             f"arguments; got in_axes={in_axes!r}.")
+            raise ValueError(
+                f"vmap of {name}: in_axes has {len(in_axes)} entries for {len(args)} positional "
+                f"arguments; got in_axes={in_axes!r}."
+            )
         leaves, tree = jax.tree.flatten((args, kwargs))
         dims = _axes_leaves(name, args, in_axes, "in_axes") + [0] * len(jax.tree.leaves(kwargs))
-        dims = [_canonical(name, d, x, (args, kwargs), i) for i, (d, x) in enumerate(zip(dims, leaves, strict=True))]
+        dims = [
+            _canonical(name, d, x, (args, kwargs), i)
+            for i, (d, x) in enumerate(zip(dims, leaves, strict=True))
+        ]
         size = _size(name, leaves, dims, axis_size, (args, kwargs))
         trace = BatchTrace(backend.current_trace(), size, name)
-        tracers = [x if d is None else BatchTracer(trace, x, d) for x, d in zip(leaves, dims, strict=True)]
+        tracers = [
+            x if d is None else BatchTracer(trace, x, d) for x, d in zip(leaves, dims, strict=True)
+        ]
         with backend.set_current_trace(trace):
             new_args, new_kwargs = jax.tree.unflatten(tree, tracers)
             outs, out_tree = jax.tree.flatten(fun(*new_args, **new_kwargs))
@@ -200,19 +236,17 @@ def _canonical(name: str, dim: int | None, x: Any, tree: Any, i: int) -> int | N
     if not -ndim <= dim < ndim:
         path = leaf_path(tree, i)
         raise ValueError(
-            f"vmap of {name} was asked to map over axis {dim} of the argument {path}, but it has type "
-            f"{aval_of(x)}, rank {ndim}: the axis must be in [{-ndim}, {ndim}). Fix: use in_axes=None for this argument.")
+            f"vmap of {name} was asked to map over axis {dim} of the argument {path}, but it has "
+            f"type "
+            f"{aval_of(x)}, rank {ndim}: the axis must be in [{-ndim}, {ndim}). Fix: use "
+            f"in_axes=None for this argument."
+        )
     return dim % ndim
 
 
-def leaf_path(tree: Any, i: int) -> str:
-    """A readable path such as ``args[0]['w']`` of leaf `i` of (args, kwargs)."""
-    path = jax.tree_util.tree_flatten_with_path(tree)[0][i][0]
-    head = "args" if getattr(path[0], "idx", 0) == 0 else "kwargs"
-    return head + jax.tree_util.keystr(path[1:])
-
-
-def _size(name: str, leaves: Sequence[Any], dims: Sequence[int | None], axis_size: int | None, tree: Any) -> int:
+def _size(
+    name: str, leaves: Sequence[Any], dims: Sequence[int | None], axis_size: int | None, tree: Any
+) -> int:
     sizes: dict[int, list[int]] = {}
     for i, (x, d) in enumerate(zip(leaves, dims, strict=True)):
         if d is not None:
@@ -220,11 +254,18 @@ def _size(name: str, leaves: Sequence[Any], dims: Sequence[int | None], axis_siz
     if axis_size is not None:
         sizes.setdefault(axis_size, [])
     if not sizes:
-        raise ValueError(f"vmap of {name} must have at least one non-None value in in_axes, or axis_size.")
+        raise ValueError(
+            f"vmap of {name} must have at least one non-None value in in_axes, or axis_size."
+        )
     if len(sizes) > 1:
-        lines = [f"  axis {dims[i]} of {leaf_path(tree, i)}, of type {aval_of(leaves[i])}, has size {s}"
-                 for s, where in sizes.items() for i in where]
-        raise ValueError(f"vmap of {name} got inconsistent sizes for the mapped axes:\n" + "\n".join(lines))
+        lines = [
+            f"  axis {dims[i]} of {leaf_path(tree, i)}, of type {aval_of(leaves[i])}, has size {s}"
+            for s, where in sizes.items()
+            for i in where
+        ]
+        raise ValueError(
+            f"vmap of {name} got inconsistent sizes for the mapped axes:\n" + "\n".join(lines)
+        )
     return next(iter(sizes))
 
 
@@ -233,8 +274,11 @@ def _restore(name: str, trace: BatchTrace, x: Any, target: int | None) -> Any:
     value, dim = trace.split(x)
     if target is None:
         if dim is not None:
-            raise ValueError(f"vmap of {name}: out_axes is None for a result that depends on the mapped axis, of type "
-                             f"{aval_of(x)} for one example. Fix: give it an axis.")
+            raise ValueError(
+                f"vmap of {name}: out_axes is None for a result that depends on the mapped axis, "
+                f"of type "
+                f"{aval_of(x)} for one example. Fix: give it an axis."
+            )
         return value
     import jaxcore.numpy as jnp
 

@@ -1,0 +1,73 @@
+"""Compilation of programs: StableHLO by `jaxcore.lower`, executables by XLA."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from jaxcore import backend
+from jaxcore.ir import Program, Var
+from jaxcore.lower import program_p
+
+__all__ = ["Entry", "compile_program", "lower_program"]
+
+
+@dataclass(slots=True)
+class Entry:
+    """A compiled program with what is needed to call it from Python."""
+
+    compiled: Any
+    consts: list[Any]
+    out_tree: Any
+    kept: list[bool]
+
+    def run(self, leaves: Sequence[Any]) -> list[Any]:
+        values = [x for x, keep in zip([*self.consts, *leaves], self.kept, strict=True) if keep]
+        return self.compiled(*values)
+
+
+def compile_program(
+    program: Program,
+    consts: Sequence[Any],
+    leaves: Sequence[Any],
+    donated: Sequence[bool],
+    name: str,
+) -> tuple[Any, list[bool]]:
+    """Compile; returns the executable and which of consts + leaves it takes."""
+    lowered, kept = lower_program(program, consts, leaves, donated, name)
+    return lowered.compile(), kept
+
+
+def lower_program(
+    program: Program,
+    consts: Sequence[Any],
+    leaves: Sequence[Any],
+    donated: Sequence[bool],
+    name: str,
+) -> tuple[Any, list[bool]]:
+    """JAX's lowered form of a program whose unused inputs are left out."""
+    used: set[Any] = {x for eq in program.equations for x in eq.inputs if type(x) is Var}
+    used.update(x for x in program.outputs if type(x) is Var)
+    kept = [v in used for v in program.inputs]
+    pruned = Program(
+        [v for v in program.inputs if v in used],
+        program.equations,
+        program.outputs,
+        program.name,
+        program.effects,
+    )
+    flags = [False] * len(consts) + (list(donated) or [False] * len(leaves))
+    donate = [
+        i for i, on in enumerate(f for f, keep in zip(flags, kept, strict=True) if keep) if on
+    ]
+
+    def run(*values: Any) -> list[Any]:
+        return program_p.bind(*values, program=pruned)
+
+    run.__name__ = run.__qualname__ = name
+    values = [x for x, keep in zip([*consts, *leaves], kept, strict=True) if keep]
+    with backend.set_current_trace(backend.eval_trace):
+        return jax.jit(run, donate_argnums=tuple(donate)).lower(*values), kept

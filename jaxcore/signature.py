@@ -1,0 +1,198 @@
+"""A call of a jitted function taken apart: static and donated arguments, dynamic leaves, their
+paths.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+
+from jaxcore import backend, errors
+from jaxcore.source import fresh_path
+
+__all__ = ["Call", "Settings", "function_name", "leaf_path", "settings_of"]
+
+
+def _names(static_argnames: str | Iterable[str] | None) -> tuple[str, ...]:
+    if static_argnames is None:
+        return ()
+    return (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
+
+
+def _numbers(argnums: int | Iterable[int] | None) -> tuple[int, ...]:
+    if argnums is None:
+        return ()
+    return (argnums,) if isinstance(argnums, int) else tuple(argnums)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Which arguments are static and which are donated, by number and by name."""
+
+    static_argnums: tuple[int, ...]
+    static_argnames: tuple[str, ...]
+    donate_argnums: tuple[int, ...]
+    donate_argnames: tuple[str, ...]
+
+
+def settings_of(
+    fun: Callable[..., Any],
+    static_argnums: Any,
+    static_argnames: Any,
+    donate_argnums: Any,
+    donate_argnames: Any,
+) -> Settings:
+    """Check the arguments of `jit` against the signature of `fun`; numbers and names imply each
+    other.
+    """
+    numbers, names = _numbers(static_argnums), _names(static_argnames)
+    donated, donated_names = _numbers(donate_argnums), _names(donate_argnames)
+    try:
+        parameters = list(inspect.signature(fun).parameters.values())
+    except (ValueError, TypeError):
+        return Settings(numbers, names, donated, donated_names)
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    positional = [p.name for p in parameters if p.kind in kinds]
+    variadic = any(p.kind == inspect.Parameter.VAR_POSITIONAL for p in parameters)
+    numbers = tuple(n + len(positional) if n < 0 else n for n in numbers)
+    donated = tuple(n + len(positional) if n < 0 else n for n in donated)
+    for n in (*numbers, *donated):
+        if not variadic and n >= len(positional):
+            raise ValueError(
+                f"jit of {function_name(fun)}: argument number {n} is out of range, the function "
+                f"has {len(positional)} "
+                f"positional arguments ({', '.join(positional) or 'none'})."
+            )
+    known = {p.name for p in parameters}
+    open_ended = any(p.kind == inspect.Parameter.VAR_KEYWORD for p in parameters)
+    for name in (*names, *donated_names):
+        if name not in known and not open_ended:
+            raise ValueError(
+                f"jit of {function_name(fun)}: there is no argument named {name!r}; its "
+                f"arguments are "
+                f"{', '.join(sorted(known)) or 'none'}."
+            )
+    # An argument may be passed either way, so numbers imply names and names imply numbers.
+    names = tuple(dict.fromkeys([*names, *(positional[n] for n in numbers if n < len(positional))]))
+    numbers = tuple(
+        dict.fromkeys([*numbers, *(positional.index(n) for n in names if n in positional)])
+    )
+    donated = tuple(
+        dict.fromkeys([*donated, *(positional.index(n) for n in donated_names if n in positional)])
+    )
+    donated_names = tuple(
+        dict.fromkeys([*donated_names, *(positional[n] for n in donated if n < len(positional))])
+    )
+    overlap = sorted(set(numbers) & set(donated))
+    if overlap:
+        raise ValueError(
+            f"jit of {function_name(fun)}: arguments {overlap} are both static and donated."
+        )
+    return Settings(numbers, names, donated, donated_names)
+
+
+def function_name(fun: Any) -> str:
+    """The name of a function, for messages."""
+    if isinstance(fun, partial):
+        return function_name(fun.func)
+    return getattr(fun, "__name__", type(fun).__name__)
+
+
+class Call:
+    """One call taken apart: dynamic leaves, static arguments, and which leaves are donated."""
+
+    __slots__ = ("args", "donated", "key", "kwargs", "leaves", "static", "tree")
+
+    def __init__(
+        self, fun: Any, settings: Settings, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        static: list[tuple[Any, Any]] = []
+        dynamic_args = list(args)
+        for n in settings.static_argnums:
+            if n < len(args):
+                static.append((n, args[n]))
+                dynamic_args[n] = None
+        dynamic_kwargs = dict(kwargs)
+        for name in settings.static_argnames:
+            if name in kwargs:
+                static.append((name, kwargs[name]))
+                dynamic_kwargs[name] = None
+        for where, value in static:
+            try:
+                hash(value)
+            except TypeError:
+                raise ValueError(
+                    f"jit of {function_name(fun)}: the static argument {where!r} is {value!r} of "
+                    f"type "
+                    f"{type(value).__name__}, which is not hashable. Static arguments are part "
+                    f"of the cache key. "
+                    "Fix: pass a hashable value (a tuple instead of a list, a frozen dataclass), "
+                    "or do not mark it "
+                    "static."
+                ) from None
+        self.args = dynamic_args
+        self.kwargs = dynamic_kwargs
+        self.static = static
+        self.leaves, self.tree = jax.tree.flatten((tuple(dynamic_args), dynamic_kwargs))
+        for i, x in enumerate(self.leaves):
+            if not _is_valid(x):
+                raise errors.not_an_array(x, f"Argument {self.path(i)} of {function_name(fun)}")
+        self.donated: list[bool] = []
+        if settings.donate_argnums or settings.donate_argnames:
+            for n, tree in enumerate(dynamic_args):
+                self.donated += [n in settings.donate_argnums] * len(jax.tree.leaves(tree))
+            for name in sorted(dynamic_kwargs):
+                self.donated += [name in settings.donate_argnames] * len(
+                    jax.tree.leaves(dynamic_kwargs[name])
+                )
+
+    def path(self, i: int) -> str:
+        return leaf_path((tuple(self.args), self.kwargs), i)
+
+    def function(self, fun: Any, out: list[Any]) -> Callable[..., list[Any]]:
+        """`fun` of the flat dynamic leaves; the result's tree is left in `out`."""
+
+        def flat(*values: Any) -> list[Any]:
+            args, kwargs = jax.tree.unflatten(self.tree, values)
+            args = list(args)
+            for where, value in self.static:
+                if isinstance(where, int):
+                    args[where] = value
+                else:
+                    kwargs[where] = value
+            with fresh_path():
+                result = fun(*args, **kwargs)
+            leaves, tree = jax.tree.flatten(result)
+            for i, x in enumerate(leaves):
+                if not _is_valid(x):
+                    path = jax.tree_util.keystr(
+                        jax.tree_util.tree_flatten_with_path(result)[0][i][0]
+                    )
+                    raise errors.not_an_array(
+                        x,
+                        f"The value that {function_name(fun)} "
+                        f"returns{' at ' + path if path else ''}",
+                    )
+            out.append(tree)
+            return leaves
+
+        return flat
+
+
+def _is_valid(x: Any) -> bool:
+    if isinstance(x, jax.Array | bool | int | float | complex | backend.Tracer):
+        return True
+    dtype = getattr(x, "dtype", None)
+    return dtype is not None and hasattr(x, "shape") and getattr(dtype, "kind", "V") not in "OUSMm"
+
+
+def leaf_path(tree: Any, i: int) -> str:
+    """A readable path such as ``args[0]['w']`` of leaf `i` of (args, kwargs)."""
+    path = jax.tree_util.tree_flatten_with_path(tree)[0][i][0]
+    head = "args" if getattr(path[0], "idx", 0) == 0 else "kwargs"
+    return head + jax.tree_util.keystr(path[1:])

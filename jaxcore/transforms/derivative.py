@@ -1,0 +1,318 @@
+"""Derivatives of functions: jvp, linearize, vjp.
+
+While operations are being recorded a function is first traced to a program, whose linearisation and
+transpose are memoised on it; otherwise its Python runs under a `LinearizeTrace`, so that control
+flow on values works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+import jax
+
+from jaxcore import backend
+from jaxcore.ir import Program, intern
+from jaxcore.ops.basic import zeros
+from jaxcore.ops.call import run_program
+from jaxcore.signature import function_name, leaf_path
+from jaxcore.trace import StageTrace, aval_of, trace_program
+from jaxcore.transforms.linearize import LinearizeTrace, linearize_program
+from jaxcore.transforms.transpose import transpose_program
+
+__all__ = ["flatten_fun", "is_inexact", "jvp", "linearize", "linearize_flat", "vjp"]
+
+
+class _Linear:
+    """A linear program with the residuals it needs; maps tangents forward and cotangents back."""
+
+    __slots__ = ("active_in", "active_out", "in_avals", "out_avals", "program", "residuals")
+
+    def __init__(
+        self,
+        program: Program,
+        residuals: Sequence[Any],
+        active_in: Sequence[bool],
+        active_out: Sequence[bool],
+        in_avals: Sequence[Any],
+        out_avals: Sequence[Any],
+    ) -> None:
+        self.program = program
+        self.residuals = list(residuals)
+        self.active_in = tuple(active_in)
+        self.active_out = tuple(active_out)
+        self.in_avals = list(in_avals)
+        self.out_avals = list(out_avals)
+
+    def forward(self, tangents: Sequence[Any]) -> list[Any]:
+        """Tangents of all outputs from tangents of all inputs."""
+        given = [t for t, on in zip(tangents, self.active_in, strict=True) if on]
+        moved = iter(run_program(self.program, [*self.residuals, *given]))
+        return [
+            next(moved) if on else zeros(a.to_tangent_aval())
+            for on, a in zip(self.active_out, self.out_avals, strict=True)
+        ]
+
+    def backward(self, cts: Sequence[Any]) -> list[Any]:
+        """Cotangents of all inputs from cotangents of all outputs."""
+        n = len(self.residuals)
+        given = [c for c, on in zip(cts, self.active_out, strict=True) if on]
+        count = len(self.program.inputs) - n
+        back = transpose_program(self.program, (False,) * n + (True,) * count, (True,) * len(given))
+        results = iter(run_program(back.program, [*back.consts, *self.residuals, *given]))
+        filled = iter(back.present)
+        return [
+            next(results) if on and next(filled) else zeros(a.to_tangent_aval())
+            for on, a in zip(self.active_in, self.in_avals, strict=True)
+        ]
+
+
+def linearize_flat(
+    fun: Callable[..., list[Any]], primals: Sequence[Any], active: Sequence[bool], name: str
+) -> tuple[list[Any], _Linear]:
+    """Values of a flat function and its linear part at `primals`."""
+    parent = backend.current_trace()
+    avals = [aval_of(p) for p in primals]
+    if type(parent) is StageTrace:
+        program, consts = trace_program(fun, avals, name)
+        split = linearize_program(program, (False,) * len(consts) + tuple(active))
+        operands = [*consts, *primals]
+        results = run_program(split.primal, [*split.consts, *operands])
+        pool = [*operands, *results]
+        residuals = [pool[i] for i in split.residuals]
+        outs = results[: len(split.active)]
+        return outs, _Linear(
+            split.linear, residuals, active, split.active, avals, [aval_of(o) for o in outs]
+        )
+    trace = LinearizeTrace(parent, name)
+    args: list[Any] = []
+    tangents = []
+    for p, aval, on in zip(primals, avals, active, strict=True):
+        if on:
+            p, var = trace.new(p, aval.to_tangent_aval())
+            tangents.append(var)
+        args.append(p)
+    with backend.set_current_trace(trace):
+        pairs = [trace.split(x) for x in fun(*args)]
+    trace.invalidate()
+    active_out = [t is not None for _, t in pairs]
+    program, residuals = trace.linear.finish(tangents, [t for _, t in pairs if t is not None])
+    outs = [p for p, _ in pairs]
+    return outs, _Linear(
+        intern(program), residuals, active, active_out, avals, [aval_of(o) for o in outs]
+    )
+
+
+def is_inexact(aval: Any) -> bool:
+    """True for types that have a tangent."""
+    return aval.to_tangent_aval().dtype != backend.float0
+
+
+def flatten_fun(fun: Callable[..., Any], tree: Any, out: list[Any]) -> Callable[..., list[Any]]:
+    """`fun` of flat leaves; the tree of its result is left in `out`."""
+
+    def flat(*leaves: Any) -> list[Any]:
+        leaves_out, out_tree = jax.tree.flatten(fun(*jax.tree.unflatten(tree, leaves)))
+        out[:] = [out_tree]
+        return leaves_out
+
+    return flat
+
+
+def _check_tangents(
+    name: str, kind: str, primals: Any, tangents: Any
+) -> tuple[list[Any], list[Any], Any]:
+    """Flat primals and tangents, whose trees, shapes and dtypes must agree."""
+    p_leaves, tree = jax.tree.flatten(primals)
+    t_leaves, t_tree = jax.tree.flatten(tangents)
+    if tree != t_tree:
+        raise TypeError(
+            f"{kind} of {name}: primals and tangents must have the same tree structure; got "
+            f"{tree} and "
+            f"{t_tree}."
+        )
+    for i, (p, t) in enumerate(zip(p_leaves, t_leaves, strict=True)):
+        want, got = aval_of(p).to_tangent_aval(), aval_of(t)
+        if want.dtype != got.dtype or want.shape != got.shape:
+            path = leaf_path((primals, {}), i)
+            raise (TypeError if want.dtype != got.dtype else ValueError)(
+                f"{kind} of {name}: primal {path} has type {aval_of(p)}, so its tangent must be "
+                f"{want.dtype}{list(want.shape)}, but got {got}."
+            )
+    return p_leaves, t_leaves, tree
+
+
+def jvp(
+    fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False
+) -> Any:
+    """Value and directional derivative (forward mode).
+
+    Args:
+      fun: function of pytrees of arrays.
+      primals: tuple of arguments.
+      tangents: tuple of the same structure; the direction. Integer arguments take float0 tangents.
+      has_aux: `fun` returns ``(out, aux)`` and aux is not differentiated.
+
+    Returns:
+      ``(out, tangent_out)``, with aux as a third element if `has_aux`.
+
+    Raises:
+      TypeError, ValueError: primals and tangents differ in structure, dtype or shape.
+
+    Example:
+      >>> import jaxcore, jaxcore.numpy as jnp
+      >>> jaxcore.jvp(jnp.sin, (0.0,), (1.0,))
+      (Array(0., dtype=float32, weak_type=True), Array(1., dtype=float32, weak_type=True))
+    """
+    name = function_name(fun)
+    if not isinstance(primals, tuple | list) or not isinstance(tangents, tuple | list):
+        raise TypeError(
+            f"jvp of {name}: primals and tangents must be tuples or lists, got "
+            f"{type(primals).__name__} and "
+            f"{type(tangents).__name__}. Fix: write (x,) for a single argument."
+        )
+    leaves, t_leaves, tree = _check_tangents(name, "jvp", tuple(primals), tuple(tangents))
+    active = [is_inexact(aval_of(p)) for p in leaves]
+    out: list[Any] = []
+    aux: list[Any] = []
+    flat = flatten_fun(_with_aux(fun, aux) if has_aux else fun, tree, out)
+    outs, linear = linearize_flat(flat, leaves, active, name)
+    moved = linear.forward(t_leaves)
+    result = jax.tree.unflatten(out[0], outs), jax.tree.unflatten(out[0], moved)
+    return (*result, _lower_aux(aux[0])) if has_aux else result
+
+
+def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
+    """Value at `primals` and the linear map of tangents there, which may be applied many times.
+
+    Example:
+      >>> import jaxcore, jaxcore.numpy as jnp
+      >>> y, f_jvp = jaxcore.linearize(jnp.sin, 0.0)
+      >>> f_jvp(2.0)
+      Array(2., dtype=float32, weak_type=True)
+    """
+    name = function_name(fun)
+    leaves, tree = jax.tree.flatten(primals)
+    active = [is_inexact(aval_of(p)) for p in leaves]
+    out: list[Any] = []
+    aux: list[Any] = []
+    flat = flatten_fun(_with_aux(fun, aux) if has_aux else fun, tree, out)
+    outs, linear = linearize_flat(flat, leaves, active, name)
+
+    def f_jvp(*tangents: Any) -> Any:
+        _, t_leaves, _ = _check_tangents(
+            name, "linearize", jax.tree.unflatten(tree, leaves), tuple(tangents)
+        )
+        return jax.tree.unflatten(out[0], linear.forward(t_leaves))
+
+    value = jax.tree.unflatten(out[0], outs)
+    return (value, f_jvp, _lower_aux(aux[0])) if has_aux else (value, f_jvp)
+
+
+def _with_aux(fun: Callable[..., Any], box: list[Any]) -> Callable[..., Any]:
+    """`fun` returns (out, aux): keep aux aside as extra outputs that carry no derivative."""
+
+    @wraps(fun)
+    def split(*args: Any, **kwargs: Any) -> Any:
+        result = fun(*args, **kwargs)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise TypeError(
+                f"{function_name(fun)} must return a pair (out, aux) because has_aux=True, but "
+                f"returned "
+                f"{type(result).__name__}."
+            )
+        box[:] = [result[1]]
+        return result[0]
+
+    return split
+
+
+def _lower_aux(aux: Any) -> Any:
+    """aux with our finished tracers replaced by their primal values."""
+
+    def primal(x: Any) -> Any:
+        while type(x).__name__ == "LinearizeTracer" and not x._trace.is_valid():
+            x = x.primal
+        return x
+
+    return jax.tree.map(primal, aux)
+
+
+class _VJP:
+    """Applies a transposed linear map; a pytree, so that it may leave a jitted function."""
+
+    def __init__(self, linear: _Linear, in_tree: Any, out_tree: Any, name: str) -> None:
+        self.linear, self.in_tree, self.out_tree, self.name = linear, in_tree, out_tree, name
+
+    def __call__(self, cotangent: Any) -> Any:
+        leaves, tree = jax.tree.flatten(cotangent)
+        if tree != self.out_tree:
+            raise ValueError(
+                f"vjp of {self.name}: the cotangent must have the structure of the output, "
+                f"{self.out_tree}; got {tree}."
+            )
+        for x, aval in zip(leaves, self.linear.out_avals, strict=True):
+            want, got = aval.to_tangent_aval(), aval_of(x)
+            if got.shape != want.shape or got.dtype != want.dtype:
+                raise ValueError(
+                    f"vjp of {self.name}: the cotangent must have the type of the output, "
+                    f"{want}; got "
+                    f"{got}. Fix: use the shape and dtype of the value that vjp returned."
+                )
+        return jax.tree.unflatten(self.in_tree, self.linear.backward(leaves))
+
+
+def _flatten_vjp(v: _VJP) -> tuple[list[Any], Any]:
+    ln = v.linear
+    static = (
+        ln.program,
+        ln.active_in,
+        ln.active_out,
+        tuple(ln.in_avals),
+        tuple(ln.out_avals),
+        v.in_tree,
+        v.out_tree,
+        v.name,
+    )
+    return ln.residuals, static
+
+
+def _unflatten_vjp(static: Any, residuals: Sequence[Any]) -> _VJP:
+    program, active_in, active_out, in_avals, out_avals, in_tree, out_tree, name = static
+    return _VJP(
+        _Linear(program, residuals, active_in, active_out, in_avals, out_avals),
+        in_tree,
+        out_tree,
+        name,
+    )
+
+
+jax.tree_util.register_pytree_node(_VJP, _flatten_vjp, _unflatten_vjp)
+
+
+def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
+    """Value at `primals` and the function from a cotangent of it to cotangents of the arguments
+    (reverse mode).
+
+    Returns:
+      ``(out, vjp_fun)`` or ``(out, vjp_fun, aux)``; ``vjp_fun(ct)`` returns a tuple, one entry an
+      argument.
+
+    Example:
+      >>> import jaxcore, jaxcore.numpy as jnp
+      >>> y, back = jaxcore.vjp(jnp.multiply, 2.0, 3.0)
+      >>> [float(g) for g in back(y)]
+      [18.0, 12.0]
+    """
+    name = function_name(fun)
+    leaves, tree = jax.tree.flatten(primals)
+    active = [is_inexact(aval_of(p)) for p in leaves]
+    out: list[Any] = []
+    aux: list[Any] = []
+    flat = flatten_fun(_with_aux(fun, aux) if has_aux else fun, tree, out)
+    outs, linear = linearize_flat(flat, leaves, active, name)
+    value = jax.tree.unflatten(out[0], outs)
+    back = _VJP(linear, tree, out[0], name)
+    return (value, back, _lower_aux(aux[0])) if has_aux else (value, back)
