@@ -147,7 +147,7 @@ class Builder:
         return [read(x) for x in program.outputs]
 
     def call(self, program: Program, operands: Sequence[Any]) -> list[Any]:
-        """Call `program` as a private function of the module, or emit it here where that cannot be."""
+        """Call `program` as a private function of the module; small ones are emitted in place."""
         if len(program.equations) <= 1 or program.effects:
             return self.program(program, operands)
         key = ("jaxcore", program)

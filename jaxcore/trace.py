@@ -82,7 +82,7 @@ class JaxcoreTrace(backend.Trace):
         out_trees: Any,
         symbolic_zeros: bool,
     ) -> Any:
-        from jaxcore.ops.custom import stage_custom_vjp
+        from jaxcore.ops.custom_vjp import stage_custom_vjp
 
         with backend.set_current_trace(self):
             return stage_custom_vjp(fun, fwd, bwd, tracers, out_trees, symbolic_zeros)

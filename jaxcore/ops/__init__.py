@@ -3,6 +3,6 @@ lowering rules.
 
 basic      literals, zeros, conversions the transformations themselves need
 call       calls of shared functions
-custom     functions with the user's own derivative
+custom     custom_jvp; custom_vjp in its own file
 foreign    JAX primitives without a record of ours, by JAX's own rules
 """
