@@ -12,7 +12,7 @@ from jaxcore import backend, errors
 from jaxcore.ir import Program, param_key
 from jaxcore.primitive import Primitive
 
-__all__ = ["execute", "run"]
+__all__ = ["execute", "remember", "run"]
 
 _LIMIT = 4096
 
@@ -51,6 +51,18 @@ def _compile(primitive: Primitive, params: dict[str, Any]) -> Callable[..., list
 # Programs are interned weakly; the executables that eager code runs keep theirs alive, the least
 # recent goes first.
 _recent: OrderedDict[int, tuple[Program, Callable[..., list[Any]]]] = OrderedDict()
+
+
+_remembered: OrderedDict[int, Program] = OrderedDict()
+
+
+def remember(program: Program) -> Program:
+    """Keep `program` and what is memoised on it for the next time this derivative is taken."""
+    if id(program) not in _remembered:
+        _remembered[id(program)] = program
+        if len(_remembered) > _LIMIT:
+            _remembered.popitem(last=False)
+    return program
 
 
 def execute(program: Program, args: Sequence[Any]) -> list[Any]:

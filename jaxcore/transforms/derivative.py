@@ -14,6 +14,7 @@ from typing import Any
 import jax
 
 from jaxcore import backend
+from jaxcore.eager import remember
 from jaxcore.ir import Program, intern
 from jaxcore.ops.basic import zeros
 from jaxcore.ops.call import run_program
@@ -101,7 +102,7 @@ def linearize_flat(
     program, residuals = trace.linear.finish(tangents, [t for _, t in pairs if t is not None])
     outs = [p for p, _ in pairs]
     return outs, _Linear(
-        intern(program), residuals, active, active_out, avals, [aval_of(o) for o in outs]
+        remember(intern(program)), residuals, active, active_out, avals, [aval_of(o) for o in outs]
     )
 
 
