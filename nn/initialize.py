@@ -16,13 +16,15 @@ import math
 import zlib
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import jax
 import jaxcore
 import jaxcore.numpy as jnp
 import numpy as np
 from jaxcore import lax, random, tree
 
+from . import initializers
 from .errors import MissingRngError, ParameterShapeError, where
 from .identity import static_key
 from .running import Streams, root_frame
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from .module import Module
 
 #: Parameters of one group are made together up to this many elements, to bound the peak memory.
-_CHUNK = 1 << 27
+_LARGE = 1 << 27
 
 
 @dataclass(frozen=True)
@@ -222,7 +224,7 @@ def _make(plan: Plan, keys: Streams) -> dict[Path, Any]:
     return {
         path: value
         for paths, group in zip(groups.values(), values, strict=True)
-        for path, value in zip(paths, group, strict=True)
+        for path, value in zip(paths, _unstacked(group), strict=True)
     }
 
 
@@ -232,7 +234,7 @@ def _size(shape: Any) -> int:
 
 @functools.lru_cache(maxsize=256)
 def _program(spec: tuple[tuple[_Recipe, tuple[int, ...], int, int], ...]) -> Callable[..., Any]:
-    def make(key: Any, hashes: list[Any]) -> list[list[Any]]:
+    def make(key: Any, hashes: list[Any]) -> list[list[_Chunk]]:
         return [
             _group(recipe, lifts, count, size, key, numbers)
             for (recipe, lifts, count, size), numbers in zip(spec, hashes, strict=True)
@@ -241,36 +243,61 @@ def _program(spec: tuple[tuple[_Recipe, tuple[int, ...], int, int], ...]) -> Cal
     return jaxcore.jit(make)
 
 
+class _Chunk(NamedTuple):
+    """Some values of a group, separate or stacked along a new first axis."""
+
+    separate: list[Any]
+    stacked: Any
+
+
 def _group(
     recipe: _Recipe, lifts: tuple[int, ...], count: int, size: int, key: Any, numbers: Any
-) -> list[Any]:
-    if not recipe.needs_key:
-        value = recipe(None)
+) -> list[_Chunk]:
+    if not recipe.needs_key or recipe.init in (initializers.zeros, initializers.ones):
+        value = recipe(key)
         value = tree.map(lambda v: jnp.broadcast_to(v, (*lifts, *jnp.shape(v))), value)
-        return [value] * count
+        return [_Chunk([value] * count, None)]
     if count == 1 and not lifts:
-        return [recipe(random.fold_in(key, numbers[0]))]
-    values: list[Any] = []
-    chunk = max(1, _CHUNK // max(size, 1))
-    for start in range(0, count, chunk):
-        part = numbers[start : start + chunk]
-        values += _mapped(recipe, lifts, key, part)
-    return values
+        return [_Chunk([recipe(random.fold_in(key, numbers[0]))], None)]
+    step = max(1, _LARGE // max(size, 1))
+    return [
+        _Chunk([], _mapped(recipe, lifts, key, numbers[start : start + step]))
+        for start in range(0, count, step)
+    ]
 
 
-def _mapped(recipe: _Recipe, lifts: tuple[int, ...], key: Any, numbers: Any) -> list[Any]:
+def _mapped(recipe: _Recipe, lifts: tuple[int, ...], key: Any, numbers: Any) -> Any:
     keys = jaxcore.vmap(random.fold_in, (None, 0))(key, numbers)
-    repeats = math.prod(lifts)
     if lifts:
+        repeats = math.prod(lifts)
         keys = jaxcore.vmap(lambda k: random.split(k, repeats))(keys)
         keys = keys.reshape(keys.shape[0] * repeats, *keys.shape[2:])
     stacked = jaxcore.vmap(recipe)(keys)
-    count = numbers.shape[0]
-    stacked = tree.map(lambda v: v.reshape(count, *lifts, *v.shape[1:]), stacked)
-    return [
-        tree.map(lambda v, i=i: lax.index_in_dim(v, i, keepdims=False), stacked)
-        for i in range(count)
-    ]
+    return tree.map(lambda v: v.reshape(numbers.shape[0], *lifts, *v.shape[1:]), stacked)
+
+
+def _unstacked(group: list[_Chunk]) -> list[Any]:
+    """The values of a group one by one.
+
+    Taken out by one small program per shape, with the index as an argument: slices inside the
+    program that makes the stack cost XLA more compile time than everything else there.
+    """
+    values: list[Any] = []
+    for chunk in group:
+        values += chunk.separate
+        leaves = tree.leaves(chunk.stacked)
+        if leaves:
+            traced = isinstance(leaves[0], jax.core.Tracer)
+            take = _take if traced else _compiled_take
+            values += [take(chunk.stacked, np.int32(i)) for i in range(leaves[0].shape[0])]
+    return values
+
+
+def _take(stacked: Any, i: Any) -> Any:
+    return tree.map(lambda v: lax.dynamic_index_in_dim(v, i, keepdims=False), stacked)
+
+
+_compiled_take = jaxcore.jit(_take)
 
 
 def check_shape(path: Path, value: Any, args: tuple[Any, ...], kind: str) -> None:

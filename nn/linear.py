@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import jaxcore.numpy as jnp
-from jaxcore import Array, lax
+from jaxcore import Array, lax, random, vmap
 
 from . import initializers
 from .dtypes import promote
@@ -132,6 +132,8 @@ def _tuple(value: int | Sequence[int]) -> tuple[int, ...]:
 
 def _flat_init(init: Init, batch: int, inputs: int) -> Init:
     """Initialises each batch entry as a matrix ``(prod(in), prod(features))``, so that fans count."""
+    if init in (initializers.zeros, initializers.ones):
+        return init  # any shape will do, and `init` sees that no random numbers are needed
 
     def flat(key: Any, shape: tuple[int, ...], dtype: Any) -> Any:
         lead, rest = shape[:batch], shape[batch:]
@@ -139,8 +141,6 @@ def _flat_init(init: Init, batch: int, inputs: int) -> Init:
         matrix = (math.prod(rest[:inputs]), features) if inputs else (features,)
         if not batch:
             return init(key, matrix, dtype).reshape(shape)
-        from jaxcore import random, vmap
-
         keys = random.split(key, math.prod(lead))
         return vmap(lambda k: init(k, matrix, dtype))(keys).reshape(shape)
 
