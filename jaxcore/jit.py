@@ -70,25 +70,20 @@ def jit(
         raise TypeError(f"jit expects a function, got {fun!r} of type {type(fun).__name__}.")
     settings = settings_of(fun, static_argnums, static_argnames, donate_argnums, donate_argnames)
     entries: dict[Any, Entry] = {}
+    traced: dict[Any, tuple[Program, list[Any], Any]] = {}
     name = function_name(fun)
 
     def cache_miss(*args: Any, **kwargs: Any) -> tuple[Any, Any, bool]:
         call_ = Call(fun, settings, args, kwargs)
         if not backend.at_top_level():
-            return _nested(fun, call_, name), None, False
+            return _nested(fun, call_, name, traced), None, False
         for i, x in enumerate(call_.leaves):
             if isinstance(x, backend.Tracer):
                 raise errors.leaked(x)
             if getattr(x, "is_deleted", None) is not None and x.is_deleted():
                 raise errors.deleted(x, f"Argument {call_.path(i)} of {name}")
         avals = [aval_of(x) for x in call_.leaves]
-        key = (
-            call_.tree,
-            tuple(avals),
-            tuple((w, type(v), v) for w, v in call_.static),
-            tuple(_placement(x) for x in call_.leaves),
-            backend.trace_context(),
-        )
+        key = (call_.key(avals), tuple(_placement(x) for x in call_.leaves))
         entry = entries.get(key)
         if entry is None:
             out: list[Any] = []
@@ -109,23 +104,42 @@ def jit(
     dispatch.trace = lambda *args, **kwargs: Traced(fun, settings, args, kwargs)
     dispatch.lower = lambda *args, **kwargs: Traced(fun, settings, args, kwargs).lower()
     dispatch.eval_shape = lambda *args, **kwargs: eval_shape(fun, *args, **kwargs)
-    dispatch.clear_cache = entries.clear
+
+    def clear_cache() -> None:
+        entries.clear()
+        traced.clear()
+
+    dispatch.clear_cache = clear_cache
     return dispatch
 
 
-def _nested(fun: Callable[..., Any], call_: Call, name: str) -> Any:
-    """A jitted function met while another trace is current: one call of its program."""
-    out: list[Any] = []
-    program, consts = trace_program(
-        call_.function(fun, out), [aval_of(x) for x in call_.leaves], name
-    )
+def _nested(
+    fun: Callable[..., Any],
+    call_: Call,
+    name: str,
+    traced: dict[Any, tuple[Program, list[Any], Any]],
+) -> Any:
+    """A jitted function met while another trace is current: one call of its program.
+
+    A function that captured no tracer is not run again for the same argument types (as in JAX);
+    one that did is, because the captured value is another one each time.
+    """
+    avals = [aval_of(x) for x in call_.leaves]
+    key = call_.key(avals)
+    found = traced.get(key)
+    if found is None:
+        out: list[Any] = []
+        found = (*trace_program(call_.function(fun, out), avals, name), out[-1])
+        if not any(isinstance(c, backend.Tracer) for c in found[1]):
+            traced[key] = found
+    program, consts, out_tree = found
     trace = backend.current_trace()
     operands = [*consts, *call_.leaves]
     if isinstance(trace, JaxcoreTrace):
         results = call(program, operands)
     else:
         results = bind_program(program, operands)
-    return jax.tree.unflatten(out[-1], results)
+    return jax.tree.unflatten(out_tree, results)
 
 
 def jit_program(program: Program) -> Callable[..., list[Any]]:

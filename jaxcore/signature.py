@@ -106,7 +106,7 @@ def function_name(fun: Any) -> str:
 class Call:
     """One call taken apart: dynamic leaves, static arguments, and which leaves are donated."""
 
-    __slots__ = ("args", "donated", "key", "kwargs", "leaves", "static", "tree")
+    __slots__ = ("args", "donated", "kwargs", "leaves", "static", "tree")
 
     def __init__(
         self, fun: Any, settings: Settings, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -150,6 +150,11 @@ class Call:
                 self.donated += [name in settings.donate_argnames] * len(
                     jax.tree.leaves(dynamic_kwargs[name])
                 )
+
+    def key(self, avals: list[Any]) -> tuple[Any, ...]:
+        """What a trace depends on: tree, types, static values with their types, JAX's context."""
+        static = tuple((where, type(value), value) for where, value in self.static)
+        return (self.tree, tuple(avals), static, backend.trace_context())
 
     def path(self, i: int) -> str:
         return leaf_path((tuple(self.args), self.kwargs), i)
