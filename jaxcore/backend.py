@@ -63,7 +63,7 @@ no_effects = core.no_effects
 jit_p = pjit.jit_p
 custom_jvp_call_p = _custom_derivatives.custom_jvp_call_p
 custom_vjp_call_p = _custom_derivatives.custom_vjp_call_p
-mul_any_p = ad_util.add_jaxvals_p
+add_any_p = ad_util.add_jaxvals_p
 zeros_like_aval = ad_util.zeros_like_aval
 exclude_from_tracebacks = traceback_util.register_exclusion
 
@@ -148,7 +148,17 @@ def transpose(
 def holds_program(params: dict[str, Any]) -> bool:
     """True where a parameter is a jaxpr: the primitive calls a function (scan, cond, ...)."""
     values = [y for x in params.values() for y in (x if isinstance(x, tuple | list) else (x,))]
-    return any(type(x).__name__ in ("Jaxpr", "ClosedJaxpr") for x in values)
+    return any(is_jaxpr(x) for x in values)
+
+
+def is_jaxpr(x: Any) -> bool:
+    """True for a function in JAX's own representation, open or closed."""
+    return type(x).__name__ in ("Jaxpr", "ClosedJaxpr")  # one class since 0.12
+
+
+def close_jaxpr(jaxpr: Any) -> Any:
+    """`jaxpr` as one that has no constants to be given."""
+    return jaxpr if hasattr(jaxpr, "in_avals") else core.ClosedJaxpr(jaxpr, ())
 
 
 def run_backward(bwd: Any, res: Sequence[Any], cts: Sequence[Any]) -> list[Any]:
