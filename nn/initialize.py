@@ -93,6 +93,9 @@ def create(
     run = frame.run
     plan: Plan | None = run.plan
     if plan is None:
+        value = run.prepared(path)
+        if value is not MISSING:
+            return value
         value = _call_init(init, (_param_key(frame, path), *args) if needs_key else args, path)
         run.put(path, value, type(frame.module).__name__)
         return value
@@ -171,12 +174,12 @@ def initialize(
         i for i, leaf in enumerate(leaves) if hasattr(leaf, "shape") and hasattr(leaf, "dtype")
     ]
 
-    def forward(arrays: list[Any], variables: dict[str, Any], plan: Plan | None) -> Run:
+    def forward(arrays: list[Any], prepared: Any, plan: Plan | None) -> Run:
         filled = list(leaves)
         for i, array in zip(dynamic, arrays, strict=True):
             filled[i] = array
         inner_keys, inner_args, inner_kwargs = tree.unflatten(treedef, filled)
-        run = Run(variables, lambda _: True, initializing=True, plan=plan)
+        run = Run({}, lambda _: True, initializing=True, plan=plan, prepared=prepared)
         frame, fn, inner_kwargs = root_frame(
             run, module, method, inner_keys, train, dtype, inner_args, inner_kwargs
         )
@@ -193,14 +196,15 @@ def initialize(
     jaxcore.eval_shape(find, arrays)
     made = _make(plan, keys)
     if plan.dependent:
+        known = list(made)
 
-        def compute(arrays: list[Any], made: dict[str, Any]) -> list[Any]:
-            values = forward(arrays, made, None).layers[0].values
-            written.extend(p for p in values if p[0] not in TRANSIENT)
-            return [values[p] for p in written]
+        def compute(arrays: list[Any], values: list[Any]) -> list[Any]:
+            run = forward(arrays, dict(zip(known, values, strict=True)), None)
+            written.extend(p for p in run.layers[0].values if p[0] not in TRANSIENT)
+            return [run.layers[0].values[p] for p in written]
 
         written: list[Path] = []
-        values = jaxcore.jit(compute)(arrays, unflatten(made))
+        values = jaxcore.jit(compute)(arrays, list(made.values()))
         made |= zip(written, values, strict=True)
     return unflatten(dict(sorted(made.items(), key=lambda item: item[0][0] != "params")))
 

@@ -61,12 +61,8 @@ class Repeat(Module):
     def _looped(self, frame: Frame, x: Any, args: Any, kwargs: Any) -> Any:
         run = frame.run
         under = scope.child_path(self.block)
-        collections = dict.fromkeys([*run.variables, *(p[0] for v in run.layers for p in v.values)])
-        given: dict[Path, Any] = {}
-        for collection in collections:
-            if collection not in scope.TRANSIENT:
-                given |= run.leaves(collection, under)
-        for path, value in given.items():
+        given, prepared = run.leaves(under)
+        for path, value in (*given.items(), *prepared.items()):
             if jnp.shape(value)[:1] != (self.n,):
                 raise ParameterShapeError(
                     f"{where(self.path, 'Repeat')}: '{'/'.join(path)}' has shape "
@@ -77,16 +73,20 @@ class Repeat(Module):
         written: list[Path] = []
 
         def body(carry: Any, stacked: Any) -> Any:
-            values, frame.keys = stacked
+            given_now, prepared_now, frame.keys = stacked
             frame.count = count
-            with run.layer(dict(zip(given, values, strict=True)), under) as layer:
+            options = {
+                "given": dict(zip(given, given_now, strict=True)),
+                "prepared": dict(zip(prepared, prepared_now, strict=True)),
+            }
+            with run.layer(under=under, **options) as layer:
                 out = self.block(carry, *args, **kwargs)
             self._check(carry, out)
             written[:] = layer.values
             return out, list(layer.values.values())
 
         try:
-            stacks = (list(given.values()), keys)
+            stacks = (list(given.values()), list(prepared.values()), keys)
             x, values = lax.scan(body, x, stacks, length=self.n, unroll=self.unroll)
         finally:
             frame.keys = outer

@@ -45,9 +45,15 @@ def trace_state() -> Any:
 class Layer:
     """Values written since some point of a run; `under` hides the run's older values there."""
 
-    def __init__(self, given: Mapping[Path, Any] | None = None, under: Path | None = None):
+    def __init__(
+        self,
+        given: Mapping[Path, Any] | None = None,
+        under: Path | None = None,
+        prepared: Mapping[Path, Any] | None = None,
+    ):
         self.values: dict[Path, Any] = {}
         self.given = given or {}
+        self.prepared = prepared or {}
         self.under = under
         self.trace = trace_state()
 
@@ -65,13 +71,16 @@ class Run:
         *,
         initializing: bool = False,
         plan: Any = None,
+        prepared: Mapping[Path, Any] | None = None,
     ):
         self.variables = variables
         self.mutable = mutable
         self.initializing = initializing
         self.plan = plan  # an `initialize.Plan` while the structure is being found
         self.bound: dict[int, tuple[Module, Path]] = {}
-        self.layers = [Layer()]
+        # Initial values that are known already; each begins to exist when its module creates it.
+        self.layers = [Layer(prepared=prepared)]
+        self.created: set[Path] = set()
         # Told of every module that is entered, and of what it returned.
         self.opener: Callable[[Path], None] | None = None
         self.listener: Callable[[Path, Module, Any], None] | None = None
@@ -85,6 +94,8 @@ class Run:
                 return layer.values[path]
             if path in layer.given:
                 return layer.given[path]
+            if path in self.created and path in layer.prepared:
+                return layer.prepared[path]
             if layer.covers(path):
                 return MISSING
         if self.plan is not None:
@@ -97,6 +108,16 @@ class Run:
                 return MISSING
             node = node[name]
         return node
+
+    def prepared(self, path: Path) -> Any:
+        """The known initial value of a variable that is created now, or `MISSING`."""
+        for layer in reversed(self.layers):
+            if path in layer.prepared:
+                self.created.add(path)
+                return layer.prepared[path]
+            if layer.covers(path):
+                break
+        return MISSING
 
     def put(self, path: Path, value: Any, kind: str | None = None) -> None:
         """Writes to the current layer; refuses where the value could not get out again."""
@@ -117,30 +138,31 @@ class Run:
         layer.values[path] = value
 
     @contextlib.contextmanager
-    def layer(
-        self, given: Mapping[Path, Any] | None = None, under: Path | None = None
-    ) -> Iterator[Layer]:
+    def layer(self, **options: Any) -> Iterator[Layer]:
         """A fresh layer for the body of a block or loop; what it wrote is in `.values`."""
-        layer = Layer(given, under)
+        layer = Layer(**options)
         self.layers.append(layer)
         try:
             yield layer
         finally:
             self.layers.remove(layer)
 
-    def leaves(self, collection: str, prefix: Path) -> dict[Path, Any]:
-        """Every value of `collection` below the module path `prefix`, newest first."""
+    def leaves(self, prefix: Path) -> tuple[dict[Path, Any], dict[Path, Any]]:
+        """All that exists, and all that is prepared, below the module path `prefix`."""
         found: dict[Path, Any] = {}
-        node: Any = self.variables
-        for name in (collection, *prefix):
-            node = node.get(name, {}) if isinstance(node, Mapping) else {}
-        for path, value in flatten(node):
-            found[(collection, *prefix, *path)] = value
+        prepared: dict[Path, Any] = {}
+        for collection in self.variables:
+            node: Any = self.variables
+            for name in (collection, *prefix):
+                node = node.get(name, {}) if isinstance(node, Mapping) else {}
+            found |= {(collection, *prefix, *path): value for path, value in flatten(node)}
+        end = 1 + len(prefix)
         for layer in self.layers:
-            for path, value in (*layer.given.items(), *layer.values.items()):
-                if path[: 1 + len(prefix)] == (collection, *prefix):
-                    found[path] = value
-        return found
+            found |= {p: v for p, v in layer.given.items() if p[1:end] == prefix}
+            found |= {p: v for p, v in layer.values.items() if p[1:end] == prefix}
+            prepared |= {p: v for p, v in layer.prepared.items() if p[1:end] == prefix}
+        found |= {p: v for p, v in prepared.items() if p in self.created and p not in found}
+        return {p: v for p, v in found.items() if p[0] not in TRANSIENT}, prepared
 
 
 @dataclass(slots=True, eq=False)

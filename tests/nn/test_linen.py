@@ -105,7 +105,10 @@ LAYERS = {
     "Conv, unbatched": (lambda m: m.Conv(6, (3, 3)), [IMAGE[0]]),
     "Conv, groups": (lambda m: m.Conv(6, (3, 3), feature_group_count=2), [IMAGE]),
     "Conv, dilation": (lambda m: m.Conv(6, (3, 3), kernel_dilation=2), [IMAGE]),
-    "Conv, input dilation": (lambda m: m.Conv(6, (3, 3), padding=1, input_dilation=(2, 1)), [IMAGE]),
+    "Conv, input dilation": (
+        lambda m: m.Conv(6, (3, 3), padding=1, input_dilation=(2, 1)),
+        [IMAGE],
+    ),
     "Conv, circular": (lambda m: m.Conv(6, (3, 4), padding="CIRCULAR"), [IMAGE]),
     "Conv, explicit": (lambda m: m.Conv(6, (3, 3), padding=((1, 2), (0, 1))), [IMAGE]),
     "Conv, causal": (lambda m: m.Conv(6, (3,), padding="CAUSAL"), [X]),
@@ -184,9 +187,7 @@ def test_layer(name):
     def evaluate(module, grad):
         def loss(params, x):
             state = {**variables, "params": params}
-            y, updates = module.apply(
-                state, x, *inputs[1:], mutable=["batch_stats"], **options
-            )
+            y, updates = module.apply(state, x, *inputs[1:], mutable=["batch_stats"], **options)
             weights = np.random.default_rng(1).normal(size=y.shape)
             return (y * weights).sum(), (y, updates)
 
