@@ -53,11 +53,12 @@ def with_source(
 def origin(tracer: Any) -> str:
     """Said under JAX's conversion errors: where the value was made and what to do."""
     where = getattr(tracer, "source", None)
-    made = (
-        f"\nThe value was made at {describe_source(where)}"
-        if where is not None
-        else ("\nThe value is an argument of the traced function")
-    )
+    if where is not None:
+        made = f"\nThe value was made at {describe_source(where)}"
+    elif type(tracer).__name__ == "StageTracer":
+        made = "\nThe value is an argument of the traced function"
+    else:
+        made = "\nThe value depends on an argument of the transformed function"
     name = getattr(tracer._trace, "name", None)
     inside = f" while tracing {name}." if name else "."
     return (

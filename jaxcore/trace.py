@@ -59,8 +59,14 @@ class JaxcoreTrace(backend.Trace):
         """JAX's entry: the operation is one of JAX's primitives."""
         ours, args, native = from_jax(primitive, tracers, params)
         with backend.set_current_trace(self):
-            out = self.process(ours, args, native)
+            out = self.process_foreign(ours, args, native)
         return out if primitive.multiple_results else out[0]
+
+    def process_foreign(
+        self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]
+    ) -> list[Any]:
+        """`process` of an operation that JAX's own functions produced."""
+        return self.process(primitive, args, params)
 
     def process_custom_jvp_call(
         self, primitive: Any, fun: Any, jvp: Any, tracers: Any, /, *, symbolic_zeros: bool
@@ -158,6 +164,14 @@ class StageTrace(JaxcoreTrace):
         self.equations.append(Equation(primitive, inputs, outputs, params, source))
         return [StageTracer(self, v, source) for v in outputs]
 
+    def process_foreign(
+        self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]
+    ) -> list[Any]:
+        """The little jitted helpers of JAX's library are not worth a function of their own."""
+        if primitive.name == "call" and len(params["program"].equations) <= _SMALL:
+            return self.inline_values(params["program"], args)
+        return self.process(primitive, args, params)
+
     def inline(self, program: Program, atoms: Sequence[Atom]) -> list[Atom]:
         """Append the equations of `program` with its inputs replaced by `atoms`; returns its
         outputs here.
@@ -224,6 +238,7 @@ def has_effects(eq: Equation) -> bool:
     return effects is not None and bool(effects([x.aval for x in eq.inputs], eq.params))
 
 
+_SMALL = 8
 _scalar_types = (bool, int, float, complex)
 _scalar_avals: dict[Any, ShapedArray] = {}
 

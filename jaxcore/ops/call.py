@@ -140,8 +140,6 @@ call_p = Primitive(
     multiple_results=True,
 )
 
-_SMALL = 6
-
 
 @mirror(backend.jit_p)
 def _from_jit(args: Sequence[Any], params: dict[str, Any]) -> Any:

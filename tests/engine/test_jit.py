@@ -78,9 +78,9 @@ def test_static_argument_must_be_hashable():
 @pytest.mark.parametrize(
     "settings, message",
     [
-        (dict(static_argnums=3), "argument number 3 is out of range"),
-        (dict(static_argnames="z"), "no argument named 'z'"),
-        (dict(static_argnums=0, donate_argnums=0), "both static and donated"),
+        ({"static_argnums": 3}, "argument number 3 is out of range"),
+        ({"static_argnames": "z"}, "no argument named 'z'"),
+        ({"static_argnums": 0, "donate_argnums": 0}, "both static and donated"),
     ],
 )
 def test_settings_are_checked(settings, message):
@@ -109,7 +109,7 @@ def test_donation_deletes_the_argument_and_names_it_afterwards():
         state = f(state, jnp.ones(4))
         assert old["w"].is_deleted()
     np.testing.assert_array_equal(state["w"], [4] * 4)
-    with pytest.raises((RuntimeError, ValueError), match="(?i)deleted"):
+    with pytest.raises((RuntimeError, ValueError), match=r"(?i)deleted"):
         f(old, jnp.ones(4))
 
 

@@ -144,7 +144,7 @@ def test_integer_and_key_arguments_have_float0_tangents():
 
 
 def test_stop_gradient():
-    f = lambda x: jaxcore.stop_gradient({"a": x * x})["a"] * x  # noqa: E731
+    f = lambda x: jaxcore.stop_gradient({"a": x * x})["a"] * x
     assert float(jaxcore.grad(f)(3.0)) == 9.0
     assert float(jaxcore.jit(jaxcore.grad(f))(3.0)) == 9.0
     assert float(jaxcore.jvp(f, (3.0,), (1.0,))[1]) == 9.0
@@ -152,12 +152,12 @@ def test_stop_gradient():
 
 
 def test_complex_functions():
-    f = lambda lib: lambda z: lib.sin(z) * z  # noqa: E731
+    f = lambda lib: lambda z: lib.sin(z) * z
     z = np.complex64(0.3 + 0.2j)
     close(jaxcore.grad(f(jnp), holomorphic=True)(z), jax.grad(f(jax.numpy), holomorphic=True)(z))
     close(jaxcore.jvp(f(jnp), (z,), (z,)), jax.jvp(f(jax.numpy), (z,), (z,)))
     close(jaxcore.vjp(f(jnp), z)[1](z), jax.vjp(f(jax.numpy), z)[1](z))
-    real = lambda lib: lambda x: lib.abs(lib.exp(1j * x) * x)  # noqa: E731
+    real = lambda lib: lambda x: lib.abs(lib.exp(1j * x) * x)
     close(jaxcore.grad(real(jnp))(0.7), jax.grad(real(jax.numpy))(0.7))
 
 
