@@ -24,7 +24,7 @@ import numpy as np
 from jaxcore import backend
 from jaxcore.ir import Atom, Equation, Literal, Program, Var
 
-__all__ = ["format_program", "format_type"]
+__all__ = ["format_equation", "format_program", "format_type"]
 
 _WIDTH = 100
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
@@ -63,6 +63,16 @@ def format_program(program: Program, *, sources: bool = False, paths: bool = Fal
             text = str(callee)
         lines.append(f"  {name} = {text}".replace("\n", "\n  "))
     return "\n".join([*lines, f"in {main}"])
+
+
+def format_equation(program: Program, eq: Equation) -> str:
+    """One equation of `program`, as it stands in the text of the whole."""
+    names = _Names()
+    list(names.define(program))
+    function = _Function(names, sources=False, paths=False)
+    for v in (*program.inputs, *(v for other in program.equations for v in other.outputs)):
+        function.name(v)
+    return "\n".join(function.equation(eq, set(eq.outputs))).strip()
 
 
 def format_type(aval: Any) -> str:
