@@ -28,8 +28,9 @@ class Builder:
     module.
     """
 
-    def __init__(self, ctx: Any) -> None:
+    def __init__(self, ctx: Any, outlined: frozenset[Program] = frozenset()) -> None:
         self.ctx = ctx
+        self.outlined = outlined
         module = ctx.module_context
         self.cache: dict[Any, Any] = module.cached_primitive_lowerings
         self.types: dict[Any, Any] = self.cache.setdefault("jaxcore_types", {})
@@ -169,7 +170,40 @@ class Builder:
         results = [self.type(v.aval) for v in program.outputs]
         name = ir.FlatSymbolRefAttr.get(function.name.value)
         op = func_dialect.CallOp(results, name, operands)
+        if program in self.outlined:
+            op.attributes["mhlo.frontend_attributes"] = ir.DictAttr.get(
+                {"inlineable": ir.StringAttr.get("false")}
+            )
         return list(op.results)
+
+
+_OUTLINE_FROM = 12
+
+
+def repeated(program: Program) -> frozenset[Program]:
+    """Called programs worth a computation of their own: of some size, and called more than once.
+
+    XLA's CPU backend inlines calls before it fuses, and then fuses a residual chain again into
+    every block's gradient, which costs the square of the depth in compile time and in the step.
+    """
+    counts: dict[Program, int] = {}
+
+    def visit(p: Program) -> int:
+        size = 0
+        for eq in p.equations:
+            callee = eq.params.get("program") if eq.params else None
+            if isinstance(callee, Program):
+                counts[callee] = counts.get(callee, 0) + 1
+                if callee not in sizes:
+                    sizes[callee] = visit(callee)
+                size += sizes[callee]
+            else:
+                size += 1
+        return size
+
+    sizes: dict[Program, int] = {}
+    visit(program)
+    return frozenset(p for p, n in counts.items() if n > 1 and sizes[p] >= _OUTLINE_FROM)
 
 
 @lru_cache(4096)
@@ -190,7 +224,8 @@ def bind_program(program: Program, args: Sequence[Any]) -> list[Any]:
 
 
 def _lower_program(ctx: Any, *operands: Any, program: Program) -> Any:
-    builder = Builder(ctx)
+    on_cpu = tuple(ctx.module_context.platforms) == ("cpu",)
+    builder = Builder(ctx, repeated(program) if on_cpu else frozenset())
     out = builder.program(program, operands)
     if program.effects and builder.tokens is not ctx.tokens_in:
         ctx.set_tokens_out(builder.tokens)
