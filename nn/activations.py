@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jaxcore.numpy as jnp
 from jax.nn import (
     celu,
     elu,
@@ -36,6 +35,8 @@ from jax.nn import (
     standardize,
     swish,
 )
+
+import jaxcore.numpy as jnp
 from jaxcore import Array
 
 from .dtypes import at_least_float32, compute_dtype

@@ -67,6 +67,8 @@ def _owned(value: Any) -> Any:
 
 
 class ModuleMeta(abc.ABCMeta):
+    """Finishes an instance: freezes its fields, copies defaults, names it where it is made."""
+
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         outermost = not scope.is_constructing()
         with scope.constructing():
@@ -104,6 +106,7 @@ def _adopt(frame: Frame, module: Any) -> None:
 
 
 def take_name(frame: Frame, name: str, what: str) -> None:
+    """Marks `name` as taken in this call of the frame's module; raises if it is already."""
     if not isinstance(name, str) or not name or "/" in name:
         raise InputError(
             f"{where(frame.path, type(frame.module).__name__)}: {name!r} cannot be the name of "
@@ -131,7 +134,7 @@ def _entry_point(fn: Callable[..., Any]) -> Callable[..., Any]:
                 f"{type(self).__name__} is called outside init and apply, where it has no "
                 "parameters. Use variables = module.init(key, x), then module.apply(variables, x)."
             )
-        if frame is None or not is_call and id(self) not in frame.run.bound:
+        if frame is None or (not is_call and id(self) not in frame.run.bound):
             return fn(self, *args, **kwargs)
         dtype = kwargs.pop("dtype", None) if "dtype" not in positions else None
         train, kwargs = ambient_train(positions, self, args, kwargs, frame.train)
@@ -170,6 +173,7 @@ def ambient_train(
 
 
 def check_train(train: Any, module: Any) -> bool:
+    """The mode, if it is a Python bool."""
     if isinstance(train, bool):
         return train
     raise InputError(
@@ -197,9 +201,10 @@ def as_module_class(cls: type) -> None:
     """Turns a class body into a module: dataclass, pytree, entry points."""
     dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
     del cls.__setattr__, cls.__delattr__  # the dataclass's own say less than `Frozen`'s
-    if "_static_key" not in vars(cls):  # of the base class, only what subclasses write is entered
+    if "_static_key" not in vars(cls):  # the base class's own methods serve whoever runs
+        fields = {field.name for field in dataclasses.fields(cls)}
         for name, value in list(vars(cls).items()):
-            if isinstance(value, types.FunctionType) and not hasattr(value, "_entry_point"):
-                if name == "__call__" or not name.startswith("__"):
-                    setattr(cls, name, _entry_point(value))
+            named = name == "__call__" or (not name.startswith("__") and name not in fields)
+            if named and type(value) is types.FunctionType and not hasattr(value, "_entry_point"):
+                setattr(cls, name, _entry_point(value))
     jax.tree_util.register_pytree_node(cls, lambda m: ((), m), lambda module, _: module)

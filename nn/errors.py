@@ -1,4 +1,4 @@
-"""Errors of the module layer: each names the module path, what was got, what was expected, the fix."""
+"""Errors of the module layer: each names the module path, got and expected values, and the fix."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class MissingRngError(ModuleError, KeyError):
 
 
 class ImmutableVariableError(ModuleError, RuntimeError):
-    """A write to a collection that this ``apply`` may not change, or from inside a transformation."""
+    """A write to a collection that may not change, or from inside a transformation."""
 
 
 class ParameterShapeError(ModuleError, ValueError):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .errors import InputError
-from .scope import flatten, unflatten
+from .state import flatten, unflatten
 
 
 def partition(tree: Mapping[str, Any], globs: str | Iterable[str]) -> tuple[dict, dict]:

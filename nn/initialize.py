@@ -19,16 +19,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
+import numpy as np
+
 import jaxcore
 import jaxcore.numpy as jnp
-import numpy as np
 from jaxcore import lax, random, tree
 
 from . import initializers
+from .equality import static_key
 from .errors import MissingRngError, ParameterShapeError, where
-from .identity import static_key
 from .running import Streams, root_frame
-from .scope import MISSING, TRANSIENT, Frame, Path, Run, fold_name, run_root, unflatten
+from .scope import Frame, fold_name, run_root
+from .state import MISSING, TRANSIENT, Path, Run, unflatten
 
 if TYPE_CHECKING:
     from .module import Module

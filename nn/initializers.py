@@ -1,4 +1,4 @@
-"""Initialisers, ``init(key, shape, dtype) -> array``; names and defaults are ``jax.nn.initializers``'.
+"""Initialisers, ``init(key, shape, dtype) -> array``; names and defaults are JAX's.
 
 The functions are JAX's public ones; they run on the engine's traces like any other code.
 """

@@ -131,7 +131,7 @@ def _tuple(value: int | Sequence[int]) -> tuple[int, ...]:
 
 
 def _flat_init(init: Init, batch: int, inputs: int) -> Init:
-    """Initialises each batch entry as a matrix ``(prod(in), prod(features))``, so that fans count."""
+    """Initialises each batch entry as a matrix ``(prod(in), prod(features))``, for right fans."""
     if init in (initializers.zeros, initializers.ones):
         return init  # any shape will do, and `init` sees that no random numbers are needed
 

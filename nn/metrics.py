@@ -34,7 +34,7 @@ class Mean(NamedTuple):
 
     @classmethod
     def of(cls, values: Any, weights: Any = None) -> Mean:
-        """The mean of `values`; `weights` has their shape, or their leading axes (0 for padding)."""
+        """The mean of `values`; `weights` has their shape or leading axes (0 for padding)."""
         values = at_least_float32(values)
         weights = _weights(values, weights)
         return cls(jnp.sum(values * weights), jnp.sum(weights))

@@ -25,10 +25,11 @@ from jaxcore import Array
 
 from . import scope
 from .construct import Frozen, ModuleMeta, as_module_class, check_train, take_name
+from .equality import static_key
 from .errors import InputError, UnboundModuleError
-from .identity import static_key
 from .running import Variable, missing, mutability, rng_streams, root_frame, updates
-from .scope import MISSING, Frame, Run
+from .scope import Frame
+from .state import MISSING, Run
 
 
 @dataclass_transform(

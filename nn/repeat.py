@@ -10,7 +10,8 @@ from jaxcore import lax, random, tree
 from . import scope
 from .errors import InputError, ParameterShapeError, where
 from .module import Module
-from .scope import Frame, Path
+from .scope import Frame
+from .state import Path
 
 
 class Repeat(Module):

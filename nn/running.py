@@ -10,7 +10,8 @@ from jaxcore import random
 
 from .construct import ambient_train
 from .errors import ImmutableVariableError, InputError, MissingVariableError, where
-from .scope import TRANSIENT, Frame, Path, Run, flatten, unflatten
+from .scope import Frame
+from .state import TRANSIENT, Path, Run, flatten, unflatten
 
 if TYPE_CHECKING:
     from .module import Module
@@ -145,14 +146,12 @@ def missing(frame: Frame, path: Path) -> MissingVariableError:
             f"collection '{collection}' (collections given: {given}). Pass what model.init "
             f"returned, or let apply create it with mutable=['{collection}'].{hint}"
         )
-    node: Any = variables[collection]
-    for depth, part in enumerate(path[1:]):
-        if not hasattr(node, "keys") or part not in node:
-            break
-        node = node[part]
+    node, reached = variables[collection], 1
+    while reached < len(path) and hasattr(node, "keys") and path[reached] in node:
+        node, reached = node[path[reached]], reached + 1
     has = ", ".join(map(repr, node)) if hasattr(node, "keys") and node else "nothing"
     return MissingVariableError(
         f"{where(frame.path, kind)} needs '{'/'.join(path)}', which the variables do not have: "
-        f"'{'/'.join(path[: depth + 1])}' holds {has}. Pass the variables of this model's init; "
+        f"'{'/'.join(path[:reached])}' holds {has}. Pass the variables of this model's init; "
         "if the model changed since they were saved, initialise again or rename the entries."
     )

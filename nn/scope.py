@@ -1,8 +1,7 @@
-"""What surrounds a module's call: the run, its state, the frame, the random keys.
+"""What surrounds a module's call: the frame, its random keys, and how a submodule is called.
 
-A `Run` is one `init` or `apply`. It holds the variables that were given and, in a stack of
-`Layer`s, what was written since. A `Frame` is one call of one module: path, mode, dtype, names
-taken and keys. Frames stand in a thread-local stack; `Module` asks it who is being called.
+A `Frame` is one call of one module: path, mode, dtype, names taken and keys. Frames stand in a
+thread-local stack; `Module` asks it who is being called. The values live in `state.Run`.
 
 While the engine stages a program, each call of a submodule is traced by `jaxcore.block` into a
 function of its own. Nothing traced inside may leave except as an output, so a call gets a fresh
@@ -14,155 +13,23 @@ from __future__ import annotations
 import contextlib
 import threading
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import jaxcore
-from jax.extend.core import get_opaque_trace_state
 from jaxcore import random
 
-from .errors import ImmutableVariableError, MissingRngError, UnboundModuleError, where
+from .errors import MissingRngError, UnboundModuleError, where
+from .state import Path, Run
 
 if TYPE_CHECKING:
     from .module import Module
-
-Path = tuple[str, ...]  # of a variable: (collection, module names..., name)
-MISSING: Any = object()
-TRANSIENT = ("intermediates", "losses")  # collected during one call, never part of the state
 
 
 def fold_name(key: Any, name: str) -> Any:
     """Folds a name into a key, the same on every machine and in every process."""
     return random.fold_in(key, zlib.crc32(name.encode()))
-
-
-def trace_state() -> Any:
-    """Identifies the innermost transformation that is tracing now; comparable with ``==``."""
-    return get_opaque_trace_state(convention="flax")
-
-
-class Layer:
-    """Values written since some point of a run; `under` hides the run's older values there."""
-
-    def __init__(
-        self,
-        given: Mapping[Path, Any] | None = None,
-        under: Path | None = None,
-        prepared: Mapping[Path, Any] | None = None,
-    ):
-        self.values: dict[Path, Any] = {}
-        self.given = given or {}
-        self.prepared = prepared or {}
-        self.under = under
-        self.trace = trace_state()
-
-    def covers(self, path: Path) -> bool:
-        return self.under is not None and path[1 : 1 + len(self.under)] == self.under
-
-
-class Run:
-    """One `init` or `apply`: the variables given, those written, which module stands where."""
-
-    def __init__(
-        self,
-        variables: Mapping[str, Any],
-        mutable: Callable[[str], bool],
-        *,
-        initializing: bool = False,
-        plan: Any = None,
-        prepared: Mapping[Path, Any] | None = None,
-    ):
-        self.variables = variables
-        self.mutable = mutable
-        self.initializing = initializing
-        self.plan = plan  # an `initialize.Plan` while the structure is being found
-        self.bound: dict[int, tuple[Module, Path]] = {}
-        # Initial values that are known already; each begins to exist when its module creates it.
-        self.layers = [Layer(prepared=prepared)]
-        self.created: set[Path] = set()
-        # Told of every module that is entered, and of what it returned.
-        self.opener: Callable[[Path], None] | None = None
-        self.listener: Callable[[Path, Module, Any], None] | None = None
-
-    def get(self, path: Path) -> Any:
-        """The newest value at `path`, or `MISSING`."""
-        if self.plan is not None:
-            self.plan.uses += 1
-        for layer in reversed(self.layers):
-            if path in layer.values:
-                return layer.values[path]
-            if path in layer.given:
-                return layer.given[path]
-            if path in self.created and path in layer.prepared:
-                return layer.prepared[path]
-            if layer.covers(path):
-                return MISSING
-        if self.plan is not None:
-            planned = self.plan.placeholder(path)
-            if planned is not MISSING:
-                return planned
-        node: Any = self.variables
-        for name in path:
-            if not isinstance(node, Mapping) or name not in node:
-                return MISSING
-            node = node[name]
-        return node
-
-    def prepared(self, path: Path) -> Any:
-        """The known initial value of a variable that is created now, or `MISSING`."""
-        for layer in reversed(self.layers):
-            if path in layer.prepared:
-                self.created.add(path)
-                return layer.prepared[path]
-            if layer.covers(path):
-                break
-        return MISSING
-
-    def put(self, path: Path, value: Any, kind: str | None = None) -> None:
-        """Writes to the current layer; refuses where the value could not get out again."""
-        layer = self.layers[-1]
-        if layer.trace != trace_state():
-            raise ImmutableVariableError(
-                f"{where(path[1:-1], kind)}: '{path[0]}/{path[-1]}' is written inside a "
-                "transformation (vmap, scan, cond, grad, jit, checkpoint) that was started inside "
-                "the module, so the value cannot leave it. Return the value from the transformed "
-                "function and write it outside, or use nn.Repeat for a loop over layers."
-            )
-        if layer.under is not None and not layer.covers(path):
-            raise ImmutableVariableError(
-                f"{where(path[1:-1], kind)}: '{path[0]}/{path[-1]}' is written inside the loop of "
-                f"{where(layer.under)}, to which it does not belong. Construct the module that "
-                "owns the variable inside the repeated block."
-            )
-        layer.values[path] = value
-
-    @contextlib.contextmanager
-    def layer(self, **options: Any) -> Iterator[Layer]:
-        """A fresh layer for the body of a block or loop; what it wrote is in `.values`."""
-        layer = Layer(**options)
-        self.layers.append(layer)
-        try:
-            yield layer
-        finally:
-            self.layers.remove(layer)
-
-    def leaves(self, prefix: Path) -> tuple[dict[Path, Any], dict[Path, Any]]:
-        """All that exists, and all that is prepared, below the module path `prefix`."""
-        found: dict[Path, Any] = {}
-        prepared: dict[Path, Any] = {}
-        for collection in self.variables:
-            node: Any = self.variables
-            for name in (collection, *prefix):
-                node = node.get(name, {}) if isinstance(node, Mapping) else {}
-            found |= {(collection, *prefix, *path): value for path, value in flatten(node)}
-        end = 1 + len(prefix)
-        for layer in self.layers:
-            found |= {p: v for p, v in layer.given.items() if p[1:end] == prefix}
-            found |= {p: v for p, v in layer.values.items() if p[1:end] == prefix}
-            prepared |= {p: v for p, v in layer.prepared.items() if p[1:end] == prefix}
-        found |= {p: v for p, v in prepared.items() if p in self.created and p not in found}
-        return {p: v for p, v in found.items() if p[0] not in TRANSIENT}, prepared
 
 
 @dataclass(slots=True, eq=False)
@@ -177,18 +44,21 @@ class Frame:
     dtype: Any
     keys: dict[str | None, Any] | None  # None: derive from the caller's, at each use
     caller: Frame | None = None
+    scopes: Path = ()  # where it is called from, as the program's equations say it
     index: int = 0  # which of the caller's calls this is; folded into its keys
     count: int = 0
     counters: dict[str, int] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
 
     def stream_keys(self) -> dict[str | None, Any]:
+        """This call's key of each stream; one key for every stream stands under None."""
         if self.keys is not None:
             return self.keys
         outer = self.caller.stream_keys() if self.caller is not None else {}
         return {name: random.fold_in(key, self.index) for name, key in outer.items()}
 
     def make_key(self, stream: str) -> Any:
+        """The next key of a stream."""
         keys = self.stream_keys()
         number, self.count = self.count, self.count + 1
         if self.run.plan is not None:
@@ -237,11 +107,13 @@ def constructing() -> Iterator[None]:
 
 
 def is_constructing() -> bool:
+    """Whether some module's constructor is running."""
     return _stack.constructing > 0
 
 
 @contextlib.contextmanager
 def entered(frame: Frame) -> Iterator[None]:
+    """While the frame's module runs, it is the current one."""
     _stack.frames.append(frame)
     try:
         yield
@@ -254,7 +126,7 @@ def run_root(frame: Frame, fn: Callable[..., Any], args: Any, kwargs: Any) -> An
     bind(frame.run, frame.module, frame.path)
     reserve_fields(frame)
     if frame.run.opener is not None:
-        frame.run.opener(frame.path)
+        frame.run.opener(frame.path, ())
     with entered(frame):
         out = fn(frame.module, *args, **kwargs)
     if frame.run.listener is not None:
@@ -269,6 +141,8 @@ def call_child(
     caller = _stack.frames[-1]
     run = caller.run
     path = run.bound[id(module)][1]
+    below = path[: len(caller.path)] == caller.path
+    relative = (path[len(caller.path) :] if below else path) or (type(module).__name__,)
     frame = Frame(
         run,
         module,
@@ -278,6 +152,7 @@ def call_child(
         caller.dtype if dtype is None else dtype,
         None,
         caller,
+        (*caller.scopes, *relative),
         caller.count,
     )
     caller.count += 1
@@ -286,9 +161,8 @@ def call_child(
         frame.keys = frame.stream_keys()
     reserve_fields(frame)
     if run.opener is not None:
-        run.opener(path)
-    common = len(caller.path) if path[: len(caller.path)] == caller.path else 0
-    with jaxcore.name_scope("/".join(path[common:]) or type(module).__name__):
+        run.opener(path, frame.scopes)
+    with jaxcore.name_scope("/".join(relative)):
         if jaxcore.is_staging() and run.plan is None and not type(module).inline:
             out = _call_block(frame, fn, args, kwargs)
         else:
@@ -358,24 +232,3 @@ def child_path(module: Module) -> Path:
             "method that calls it, or make it a dataclass field of the calling module."
         )
     return found[1]
-
-
-def flatten(tree: Any) -> Iterable[tuple[Path, Any]]:
-    """The leaves of nested dicts, with their paths; an empty dict gives nothing."""
-    if isinstance(tree, Mapping):
-        for name, value in tree.items():
-            for path, leaf in flatten(value):
-                yield (name, *path), leaf
-    else:
-        yield (), tree
-
-
-def unflatten(leaves: Mapping[Path, Any]) -> dict[str, Any]:
-    """Nested dicts from paths."""
-    tree: dict[str, Any] = {}
-    for path, value in leaves.items():
-        node = tree
-        for name in path[:-1]:
-            node = node.setdefault(name, {})
-        node[path[-1]] = value
-    return tree

@@ -7,12 +7,14 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import jaxcore
 import numpy as np
+
+import jaxcore
 from jaxcore import random, tree
 
 from .running import root_frame
-from .scope import Path, Run, run_root
+from .scope import run_root
+from .state import Path, Run
 
 if TYPE_CHECKING:
     from .module import Module
@@ -38,12 +40,15 @@ def rows(module: Module, *args: Any, train: bool = False, **kwargs: Any) -> list
         i for i, leaf in enumerate(leaves) if hasattr(leaf, "shape") and hasattr(leaf, "dtype")
     ]
     calls: dict[Path, tuple[Module, Any, int]] = {}
-    order: list[Path] = []
+    order: dict[Path, set[str]] = {}  # in order of first call: where each is called from
 
     def note(path: Path, called: Module, out: Any) -> None:
         number = calls[path][2] if path in calls else 0
         calls.setdefault(path, (called, _type(out), 0))
         calls[path] = (*calls[path][:2], number + 1)
+
+    def opened(path: Path, scopes: Path) -> None:
+        order.setdefault(path, set()).add("/".join(scopes))
 
     def forward(variables: Any, arrays: list[Any], key: Any) -> Any:
         filled = list(leaves)
@@ -51,7 +56,7 @@ def rows(module: Module, *args: Any, train: bool = False, **kwargs: Any) -> list
             filled[i] = array
         inner_args, inner_kwargs = tree.unflatten(treedef, filled)
         run = Run(variables, lambda _: True)
-        run.listener, run.opener = note, order.append
+        run.listener, run.opener = note, opened
         frame, fn, inner_kwargs = root_frame(
             run, module, None, {None: key}, train, None, inner_args, inner_kwargs
         )
@@ -66,10 +71,10 @@ def rows(module: Module, *args: Any, train: bool = False, **kwargs: Any) -> list
             type(calls[path][0]).__name__,
             calls[path][1],
             sizes.get(path, 0),
-            None if flops is None else _flops_below(flops, "/".join(path)),
+            None if flops is None else _flops_below(flops, order[path]),
             calls[path][2],
         )
-        for path in dict.fromkeys(order)
+        for path in order
     ]
 
 
@@ -83,11 +88,11 @@ def _flops(forward: Any, *args: Any) -> dict[str, int] | None:
     return cost.flops_by_path(jaxcore.make_jaxpr(forward)(*args))
 
 
-def _flops_below(flops: dict[str, int], path: str) -> int:
+def _flops_below(flops: dict[str, int], scopes: set[str]) -> int:
     return sum(
         count
         for where, count in flops.items()
-        if not path or where == path or where.startswith(path + "/")
+        if any(not s or where == s or where.startswith(s + "/") for s in scopes)
     )
 
 

@@ -148,7 +148,7 @@ def test_one_instance_called_twice_shares():
     params = Model(nn.Dense(3)).init(KEY, X)["params"]
     assert names(params) == ["inner/bias", "inner/kernel"]
     y = Model(nn.Dense(3)).apply({"params": params}, X)
-    layer = lambda x: x @ params["inner"]["kernel"]  # noqa: E731
+    layer = lambda x: x @ params["inner"]["kernel"]
     np.testing.assert_allclose(y, layer(layer(X)), rtol=1e-5)
 
 
