@@ -158,7 +158,7 @@ def is_jaxpr(x: Any) -> bool:
 
 def close_jaxpr(jaxpr: Any) -> Any:
     """`jaxpr` as one that has no constants to be given."""
-    return jaxpr if hasattr(jaxpr, "in_avals") else core.ClosedJaxpr(jaxpr, ())
+    return jaxpr if hasattr(jaxpr, "consts") else core.ClosedJaxpr(jaxpr, ())
 
 
 def run_backward(bwd: Any, res: Sequence[Any], cts: Sequence[Any]) -> list[Any]:

@@ -128,6 +128,12 @@ class Program:
             self._key = _canonical(self)
         return self._key
 
+    def pretty(self, *, sources: bool = False, paths: bool = False) -> str:
+        """The text of the program, with the user's lines and module paths on request."""
+        from jaxcore.printer import format_program
+
+        return format_program(self, sources=sources, paths=paths)
+
     def __str__(self) -> str:
         from jaxcore.printer import format_program
 

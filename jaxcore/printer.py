@@ -174,10 +174,10 @@ class _Function:
         return found
 
     def atom(self, x: Atom) -> str:
-        if type(x) is Var:
-            # A variable of another program is an error that the verifier shows by this text.
-            return self.variables.get(x) or f"?{format_type(x.aval)}"
-        return _literal(x)  # type: ignore[arg-type]
+        if type(x) is Literal:
+            return _literal(x)
+        # What no program should hold is shown all the same: the verifier's messages quote it.
+        return self.variables.get(x) or f"?{format_type(x.aval)}" if type(x) is Var else f"?{x!r}"
 
     def params(self, eq: Equation) -> str:
         shown = []
@@ -215,7 +215,7 @@ def _literal(x: Literal) -> str:
     aval = x.aval
     if aval.dtype == np.bool_ or (aval.weak_type and aval.dtype in _PLAIN):
         return str(x.value)
-    return f"{x.value}:{format_type(aval)}"
+    return f"{x.value!s}:{format_type(aval)}"
 
 
 def _letters(i: int) -> str:
