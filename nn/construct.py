@@ -12,7 +12,7 @@ import functools
 import inspect
 import types
 from collections.abc import Callable
-from typing import Any
+from typing import Any, dataclass_transform
 
 import jax.tree_util
 
@@ -183,8 +183,9 @@ def check_train(train: Any, module: Any) -> bool:
     )
 
 
-class Frozen:
-    """Refuses assignment, and says what to do instead."""
+@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
+class ModuleClass(metaclass=ModuleMeta):
+    """Base of `Module`: tells type checkers of the dataclass, and refuses assignment."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise dataclasses.FrozenInstanceError(
@@ -200,7 +201,7 @@ class Frozen:
 def as_module_class(cls: type) -> None:
     """Turns a class body into a module: dataclass, pytree, entry points."""
     dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
-    del cls.__setattr__, cls.__delattr__  # the dataclass's own say less than `Frozen`'s
+    del cls.__setattr__, cls.__delattr__  # the dataclass's own say less than `ModuleClass`'s
     if "_static_key" not in vars(cls):  # the base class's own methods serve whoever runs
         fields = {field.name for field in dataclasses.fields(cls)}
         for name, value in list(vars(cls).items()):

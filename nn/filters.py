@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .errors import InputError
-from .state import flatten, unflatten
+from .state import Path, flatten, unflatten
 
 
 def partition(tree: Mapping[str, Any], globs: str | Iterable[str]) -> tuple[dict, dict]:
@@ -25,7 +25,8 @@ def partition(tree: Mapping[str, Any], globs: str | Iterable[str]) -> tuple[dict
     ({'a': {'bias': 2}, 'b': {'bias': 3}}, {'a': {'kernel': 1}})
     """
     patterns = [_pattern(g) for g in ([globs] if isinstance(globs, str) else globs)]
-    matched, rest = {}, {}
+    matched: dict[Path, Any] = {}
+    rest: dict[Path, Any] = {}
     for path, leaf in flatten(tree):
         text = "/".join(map(str, path))
         (matched if any(p.fullmatch(text) for p in patterns) else rest)[path] = leaf

@@ -19,12 +19,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from typing import Any, ClassVar, dataclass_transform
+from typing import Any, ClassVar
 
 from jaxcore import Array
 
 from . import scope
-from .construct import Frozen, ModuleMeta, as_module_class, check_train, take_name
+from .construct import ModuleClass, as_module_class, check_train, take_name
 from .equality import static_key
 from .errors import InputError, UnboundModuleError
 from .running import Variable, missing, mutability, rng_streams, root_frame, updates
@@ -32,10 +32,7 @@ from .scope import Frame
 from .state import MISSING, Run
 
 
-@dataclass_transform(
-    frozen_default=True, kw_only_default=False, field_specifiers=(dataclasses.field,)
-)
-class Module(Frozen, metaclass=ModuleMeta):
+class Module(ModuleClass):
     """Base class of all layers and models; every subclass is made a frozen dataclass.
 
     A module is a pytree without leaves, hashable, and equal to another of the same configuration

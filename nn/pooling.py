@@ -44,7 +44,7 @@ def pool(
             "x[..., None]."
         )
     batch = x.ndim - len(window) - 1
-    pads = padding
+    pads: Any = padding
     if not isinstance(padding, str):
         pads = [(0, 0)] * batch + [tuple(p) for p in padding] + [(0, 0)]
         if len(pads) != x.ndim:

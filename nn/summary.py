@@ -139,7 +139,7 @@ def summarize(module: Module, *args: Any, train: bool = False, **kwargs: Any) ->
             row.output,
             f"{row.parameters:,}" if row.parameters else "",
         ]
-        body.append([*cells, *([f"{row.flops or 0:,}"] if counted else [])])
+        body.append([*cells, *([f"{row.flops:,}" if row.flops else ""] if counted else [])])
     widths = [max(len(line[i]) for line in [head, *body]) for i in range(len(head))]
 
     def line(cells: list[str]) -> str:
