@@ -12,6 +12,9 @@ numpy, lax, random, tree  the array interface, with JAX's names
 nn, train                 modules and models; the training loop
 """
 
+import importlib as _importlib
+from types import ModuleType as _ModuleType
+
 from jax import (
     Array,
     ShapeDtypeStruct,
@@ -66,3 +69,10 @@ __all__ = [
     "vjp",
     "vmap",
 ]
+
+
+def __getattr__(name: str) -> _ModuleType:
+    """Import the layers above on first use, so that `import jaxcore` alone stays quick."""
+    if name in ("nn", "train"):
+        return _importlib.import_module(f"jaxcore.{name}")
+    raise AttributeError(f"module 'jaxcore' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""What a user reads when something goes wrong: the class is JAX's, the message names line and types."""
+"""What a user reads when something goes wrong: JAX's classes, with line and types."""
 
 import jax
 import numpy as np
@@ -118,12 +118,12 @@ GRAD = [
 
 @pytest.mark.parametrize("f, args, message", GRAD)
 def test_grad_of_the_wrong_thing(f, args, message):
-    with pytest.raises(TypeError, match="(?s)" + message):
+    with pytest.raises(TypeError, match=r"(?s)" + message):
         jaxcore.grad(f)(*args)
 
 
 def test_grad_argnums_out_of_range():
-    with pytest.raises(ValueError, match="argnums=2.*3 positional arguments.*called with 1"):
+    with pytest.raises(ValueError, match=r"argnums=2.*3 positional arguments.*called with 1"):
         jaxcore.grad(lambda x: x, argnums=2)(1.0)
 
 
@@ -173,9 +173,9 @@ def test_missing_rules_name_primitive_and_transformation():
     from jaxcore.trace import bind
 
     bare = Primitive("bare", lambda x: x, jvp=lambda p, t: (p[0], bind(bare, t[0])))
-    with pytest.raises(NotImplementedError, match="vmap.*'bare'"):
+    with pytest.raises(NotImplementedError, match=r"vmap.*'bare'"):
         jaxcore.make_jaxpr(jaxcore.vmap(lambda x: bind(bare, x)))(X)
-    with pytest.raises(NotImplementedError, match="(?s)'bare' has no transpose rule.*Fix"):
+    with pytest.raises(NotImplementedError, match=r"(?s)'bare' has no transpose rule.*Fix"):
         jaxcore.make_jaxpr(jaxcore.grad(lambda x: bind(bare, x)))(1.0)
 
 
@@ -188,7 +188,7 @@ def test_closed_over_values_of_custom_rules():
         f.defvjp(lambda x: (x * t, None), lambda r, ct: (ct,))
         return f(2.0)
 
-    with pytest.raises(Exception, match="closed-over|closes over"):
+    with pytest.raises(Exception, match=r"closed-over|closes over"):
         jaxcore.grad(outer)(3.0)
 
 
