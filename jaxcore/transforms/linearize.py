@@ -131,7 +131,8 @@ class LinearizeTrace(JaxcoreTrace):
         ]
 
     def stage_value(self, val: Any) -> Any:
-        return val
+        owner = type(val) is LinearizeTracer and val._trace is self
+        return val if owner else self.parent.stage_value(val)
 
 
 _splits: dict[Any, Linearized] = {}

@@ -81,7 +81,8 @@ class BatchTrace(JaxcoreTrace):
         ]
 
     def stage_value(self, val: Any) -> Any:
-        return val
+        owner = type(val) is BatchTracer and val._trace is self
+        return val if owner else self.parent.stage_value(val)
 
 
 @dataclass(frozen=True, slots=True)
