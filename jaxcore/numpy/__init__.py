@@ -5,6 +5,9 @@ which runs on our tracers.
 
 promote, factory      dtypes and shapes that operands take; functions made from a primitive
 ufuncs, elementwise   elementwise functions: one primitive each, and made of several
+logic, rounding       truth, NaN and closeness; rounding
+special               logarithms, angles, parts of complex numbers
+reductions, statistics, sorting
 operators             operators and methods of our tracers
 """
 
@@ -24,9 +27,25 @@ from jaxcore.numpy.ufuncs import (
     nextafter, not_equal, sign, sin, sinh, sqrt, subtract, tan, tanh, true_divide,
 )
 from jaxcore.numpy.elementwise import (
-    abs, absolute, clip, divmod, fabs, floor_divide, greater, greater_equal, left_shift, less,
-    less_equal, mod, positive, pow, power, reciprocal, remainder, right_shift, square, where,
+    abs, absolute, astype, clip, divmod, fabs, floor_divide, greater, greater_equal, left_shift,
+    less, less_equal, mod, positive, pow, power, reciprocal, remainder, right_shift, square, where,
 )
+from jaxcore.numpy.logic import (
+    allclose, array_equal, array_equiv, isclose, isfinite, isinf, isnan, isneginf, isposinf,
+    logical_and, logical_not, logical_or, logical_xor,
+)
+from jaxcore.numpy.rounding import around, ceil, fix, floor, nan_to_num, rint, round, trunc
+from jaxcore.numpy.special import (
+    acosh, angle, arccosh, bitwise_count, conj, conjugate, copy, deg2rad, degrees, fmax, fmin, fmod,
+    heaviside, hypot, imag, log10, log2, logaddexp, logaddexp2, modf, rad2deg, radians, real,
+)
+from jaxcore.numpy.reductions import (
+    all, amax, amin, any, argmax, argmin, count_nonzero, max, min, prod, sum,
+)
+from jaxcore.numpy.statistics import (
+    mean, nanmax, nanmean, nanmin, nanprod, nansum, ptp, std, var,
+)
+from jaxcore.numpy.sorting import argsort, cumprod, cumsum, sort
 from jaxcore.numpy import operators as _operators
 
 # --- shapes and indexing: names of the files on shapes, products and indexing ---

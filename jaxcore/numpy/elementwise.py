@@ -32,6 +32,7 @@ from jaxcore.trace import aval_of, bind
 __all__ = [
     "abs",
     "absolute",
+    "astype",
     "clip",
     "fabs",
     "floor_divide",
@@ -146,7 +147,7 @@ def clip(arr: Any = None, /, min: Any = None, max: Any = None) -> Any:
       Array([1, 1, 2, 3, 3], dtype=int32)
     """
     if arr is None:
-        raise ValueError("At most one of a_min and a_max may be None: clip needs an array.")
+        raise ValueError("No input was provided to the clip function.")
     arr = array("clip", arr)
     if any(t is not None and is_complex(array("clip", t)) for t in (arr, min, max)):
         raise ValueError(
@@ -302,3 +303,25 @@ def right_shift(x1: Any, x2: Any, /) -> Any:
     if _kind(x1) == "u":
         return bind(c.shift_right_logical_p, x1, x2)
     return bind(c.shift_right_arithmetic_p, x1, x2)
+
+
+# --- dtype --------------------------------------------------------------------------------------
+
+
+def astype(x: Any, dtype: Any, /, *, copy: bool = False, device: Any = None) -> Any:
+    """`x` in `dtype` (None: the default float).
+
+    Args:
+      x: array.
+      dtype: a dtype; floats are truncated towards 0 when they become integers, and count as true
+        where they are not zero; complex numbers lose their imaginary part.
+      copy: make a new array even if nothing changes.
+      device: where to put it.
+    """
+    if device is not None or copy or not hasattr(x, "aval"):
+        return jax.numpy.astype(x, dtype, copy=copy, device=device)
+    from jaxcore.numpy.reductions import user_dtype
+
+    if backend.is_extended(aval_of(x).dtype):
+        return jax.numpy.astype(x, dtype)
+    return v.convert(x, user_dtype(float if dtype is None else dtype, "astype"))

@@ -12,7 +12,13 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxcore import backend
 from jaxcore.numpy import elementwise as e
+from jaxcore.numpy import reductions as r
+from jaxcore.numpy import rounding as n
+from jaxcore.numpy import sorting as o
+from jaxcore.numpy import special as p
+from jaxcore.numpy import statistics as t
 from jaxcore.numpy import ufuncs as u
 from jaxcore.trace import JaxcoreTracer
 
@@ -83,14 +89,48 @@ def attach(
         setattr(JaxcoreTracer, name, property(getter))
 
 
+def _method(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return function(self, *args, **kwargs)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = function.__doc__
+    return method
+
+
+def _astype(self: Any, dtype: Any, copy: bool = False, device: Any = None) -> Any:
+    return e.astype(self, dtype, copy=copy, device=device)
+
+
+_methods = {
+    "all": r.all,
+    "any": r.any,
+    "argmax": r.argmax,
+    "argmin": r.argmin,
+    "argsort": o.argsort,
+    "astype": _astype,
+    "clip": e.clip,
+    "conj": p.conj,
+    "conjugate": p.conjugate,
+    "copy": p.copy,
+    "cumprod": o.cumprod,
+    "cumsum": o.cumsum,
+    "max": r.max,
+    "mean": t.mean,
+    "min": r.min,
+    "prod": r.prod,
+    "ptp": t.ptp,
+    "round": n.round,
+    "sort": o.sort,
+    "std": t.std,
+    "sum": r.sum,
+    "var": t.var,
+}
+
 attach({f"__{name}__": _forward(function) for name, function in _both.items()}, {})
 attach({f"__r{name}__": _reflected(function) for name, function in _both.items()}, {})
 attach({f"__{name}__": _forward(function) for name, function in _comparisons.items()}, {})
-attach(
-    {
-        f"__{name}__": lambda self, function=function: function(self)
-        for name, function in _unary.items()
-    },
-    {},
-)
-JaxcoreTracer.__hash__ = jax.core.Tracer.__hash__  # type: ignore[method-assign]
+attach({f"__{name}__": _method(function, name) for name, function in _unary.items()}, {})
+attach({name: _method(function, name) for name, function in _methods.items()}, {})
+attach({}, {"real": p.real, "imag": p.imag})
+JaxcoreTracer.__hash__ = backend.Tracer.__hash__  # type: ignore[method-assign]
