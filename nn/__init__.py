@@ -1,9 +1,11 @@
 """Modules, layers, losses and metrics.
 
 - `Module`: `module`; what surrounds a call: `scope`, `state`; `init`: `initialize`;
-  equality: `equality`
+  equality: `equality`;
+  arguments: `arrays`
 - layers: `linear`, `convolution`, `pooling`, `normalization`, `stochastic`, `attention`,
-  `containers` (`Sequential`), `repeat` (`Repeat`: one block many times, stacked parameters)
+  `containers` (`Sequential`), `repeat` (`Repeat`: one block many times, stacked parameters),
+  `remat` (`Remat`: recomputes a block in the backward pass)
 - functions: `activations`; namespaces: `initializers`, `losses`, `metrics`
 - parameter trees: `filters` (`partition`, `merge`); tables: `summary`, `display`
 
@@ -75,6 +77,7 @@ from .linear import Dense, DenseGeneral, Embed
 from .module import Module
 from .normalization import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, RMSNorm
 from .pooling import avg_pool, max_pool, min_pool, pool
+from .remat import Remat
 from .repeat import Repeat
 from .running import Variable
 from .stochastic import Dropout
@@ -101,6 +104,7 @@ __all__ = [
     "NameInUseError",
     "ParameterShapeError",
     "RMSNorm",
+    "Remat",
     "Repeat",
     "Sequential",
     "UnboundModuleError",

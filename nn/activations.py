@@ -39,7 +39,7 @@ from jax.nn import (
 import jaxcore.numpy as jnp
 from jaxcore import Array
 
-from .dtypes import at_least_float32, compute_dtype
+from .dtypes import as_array, at_least_float32, compute_dtype
 
 
 def tanh(x: Any) -> Array:
@@ -56,7 +56,7 @@ def logsumexp(
         x = jnp.where(where, x, -jnp.inf)
     top = _finite_max(x, axis)
     out = jnp.log(jnp.sum(jnp.exp(x - top), axis, keepdims=True)) + top
-    return jnp.asarray(out if keepdims else jnp.squeeze(out, axis), dtype)
+    return as_array(out if keepdims else jnp.squeeze(out, axis), dtype)
 
 
 def softmax(x: Any, axis: int | tuple[int, ...] = -1, where: Any = None) -> Array:
@@ -73,7 +73,7 @@ def softmax(x: Any, axis: int | tuple[int, ...] = -1, where: Any = None) -> Arra
     total = jnp.sum(grown, axis, keepdims=True)
     if where is not None:  # a row without any value is zeros, not NaN
         total = jnp.where(total == 0, 1, total)
-    return jnp.asarray(grown / total, dtype)
+    return as_array(grown / total, dtype)
 
 
 def log_softmax(x: Any, axis: int | tuple[int, ...] = -1, where: Any = None) -> Array:
@@ -82,7 +82,7 @@ def log_softmax(x: Any, axis: int | tuple[int, ...] = -1, where: Any = None) -> 
     if where is not None:
         x = jnp.where(where, x, -jnp.inf)
     shifted = x - _finite_max(x, axis)
-    return jnp.asarray(shifted - jnp.log(jnp.sum(jnp.exp(shifted), axis, keepdims=True)), dtype)
+    return as_array(shifted - jnp.log(jnp.sum(jnp.exp(shifted), axis, keepdims=True)), dtype)
 
 
 def _finite_max(x: Any, axis: Any) -> Any:

@@ -15,7 +15,7 @@ from jaxcore import Array, lax, random
 
 from . import initializers
 from .activations import softmax
-from .dtypes import promote
+from .dtypes import as_array, promote
 from .errors import InputError, where
 from .linear import DenseGeneral, need_rank
 from .module import Module
@@ -102,9 +102,9 @@ def make_attention_mask(
 
     Of two padding masks this is the pairs in which both tokens are real.
     """
-    query_input, key_input = jnp.asarray(query_input), jnp.asarray(key_input)
+    query_input, key_input = as_array(query_input), as_array(key_input)
     mask = pairwise_fn(query_input[..., :, None], key_input[..., None, :])
-    return jnp.asarray(mask[..., None, :, :], dtype)
+    return as_array(mask[..., None, :, :], dtype)
 
 
 def make_causal_mask(x: Any, dtype: Any = jnp.float32) -> Array:

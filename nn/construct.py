@@ -56,7 +56,7 @@ def _owned(value: Any) -> Any:
     """A copy with new instances of every module inside: a default belongs to no one yet."""
     if hasattr(type(value), "_static_key"):
         copy = object.__new__(type(value))
-        for name, part in vars(value).items():
+        for name, part in value.__getstate__().items():
             object.__setattr__(copy, name, _owned(part))
         return copy
     if type(value) is tuple:
@@ -69,17 +69,19 @@ def _owned(value: Any) -> Any:
 class ModuleMeta(abc.ABCMeta):
     """Finishes an instance: freezes its fields, copies defaults, names it where it is made."""
 
+    _defaults: tuple[tuple[str, Any], ...]  # of the dataclass's fields, by name
+
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         outermost = not scope.is_constructing()
         with scope.constructing():
             module = super().__call__(*args, **kwargs)
-        for field in dataclasses.fields(module):
-            value = getattr(module, field.name)
+        for name, default in cls._defaults:
+            value = getattr(module, name)
             frozen = _frozen(value)
-            if value is field.default and value is not None:
+            if value is default and value is not None:
                 frozen = _owned(frozen)
             if frozen is not value:
-                object.__setattr__(module, field.name, frozen)
+                object.__setattr__(module, name, frozen)
         frame = scope.current()
         if frame is not None and outermost:
             _adopt(frame, module)
@@ -201,9 +203,10 @@ class ModuleClass(metaclass=ModuleMeta):
 def as_module_class(cls: type) -> None:
     """Turns a class body into a module: dataclass, pytree, entry points."""
     dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
+    cls._defaults = tuple((field.name, field.default) for field in dataclasses.fields(cls))
     del cls.__setattr__, cls.__delattr__  # the dataclass's own say less than `ModuleClass`'s
     if "_static_key" not in vars(cls):  # the base class's own methods serve whoever runs
-        fields = {field.name for field in dataclasses.fields(cls)}
+        fields = {name for name, _ in cls._defaults}
         for name, value in list(vars(cls).items()):
             named = name == "__call__" or (not name.startswith("__") and name not in fields)
             if named and type(value) is types.FunctionType and not hasattr(value, "_entry_point"):

@@ -10,7 +10,7 @@ import jaxcore.numpy as jnp
 from jaxcore import Array, lax
 
 from . import initializers
-from .dtypes import promote
+from .dtypes import as_array, promote
 from .errors import InputError, where
 from .module import Module
 
@@ -51,7 +51,7 @@ def _pads(module: Module, padding: Padding, rank: int) -> str | list[tuple[int, 
 
 
 def _spatial_rank(module: Module, x: Any, kernel_size: Ints) -> tuple[Any, int]:
-    x = jnp.asarray(x)
+    x = as_array(x)
     rank = x.ndim - 2 if isinstance(kernel_size, int) else len(kernel_size)
     if rank < 1 or x.ndim < rank + 1:
         raise InputError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jaxcore.numpy as jnp
+from jaxcore import Array
 
 
 def compute_dtype(dtype: Any, *values: Any) -> Any:
@@ -20,12 +21,19 @@ def compute_dtype(dtype: Any, *values: Any) -> Any:
     return found if jnp.issubdtype(found, jnp.inexact) else jnp.promote_types(jnp.float32, found)
 
 
+def as_array(x: Any, dtype: Any = None) -> Any:
+    """``jnp.asarray``, which costs more than most equations, only where there is work for it."""
+    if isinstance(x, Array) and (dtype is None or x.dtype == dtype):
+        return x
+    return jnp.asarray(x, dtype)
+
+
 def promote(dtype: Any, *values: Any) -> list[Any]:
     """Every value in the layer's compute dtype; None stays None."""
     dtype = compute_dtype(dtype, *values)
-    return [None if v is None else jnp.asarray(v, dtype) for v in values]
+    return [None if v is None else as_array(v, dtype) for v in values]
 
 
 def at_least_float32(x: Any) -> Any:
     """`x` in float32 or wider: sums over many bfloat16 values lose what they sum."""
-    return jnp.asarray(x, jnp.promote_types(compute_dtype(None, x), jnp.float32))
+    return as_array(x, jnp.promote_types(compute_dtype(None, x), jnp.float32))

@@ -26,8 +26,9 @@ import jaxcore.numpy as jnp
 from jaxcore import lax, random, tree
 
 from . import initializers
+from .arrays import split_arrays
 from .equality import static_key
-from .errors import MissingRngError, ParameterShapeError, where
+from .errors import InputError, MissingRngError, ParameterShapeError, where
 from .running import Streams, root_frame
 from .scope import Frame, fold_name, run_root
 from .state import MISSING, TRANSIENT, Path, Run, unflatten
@@ -171,16 +172,10 @@ def initialize(
     dtype: Any,
 ) -> dict[str, Any]:
     """The variables of `module`; see the top of the file."""
-    leaves, treedef = tree.flatten((keys, args, kwargs))
-    dynamic = [
-        i for i, leaf in enumerate(leaves) if hasattr(leaf, "shape") and hasattr(leaf, "dtype")
-    ]
+    arrays, join = split_arrays((keys, args, kwargs))
 
     def forward(arrays: list[Any], prepared: Any, plan: Plan | None) -> Run:
-        filled = list(leaves)
-        for i, array in zip(dynamic, arrays, strict=True):
-            filled[i] = array
-        inner_keys, inner_args, inner_kwargs = tree.unflatten(treedef, filled)
+        inner_keys, inner_args, inner_kwargs = join(arrays)
         run = Run({}, lambda _: True, initializing=True, plan=plan, prepared=prepared)
         frame, fn, inner_kwargs = root_frame(
             run, module, method, inner_keys, train, dtype, inner_args, inner_kwargs
@@ -189,7 +184,6 @@ def initialize(
         return run
 
     plan = Plan()
-    arrays = [leaves[i] for i in dynamic]
 
     def find(arrays: list[Any]) -> None:
         run = forward(arrays, {}, plan)
@@ -198,6 +192,12 @@ def initialize(
     jaxcore.eval_shape(find, arrays)
     made = _make(plan, keys)
     if plan.dependent:
+        if any(isinstance(array, jaxcore.ShapeDtypeStruct) for array in arrays):
+            raise InputError(
+                f"{type(module).__name__}.init was given shapes, and the initial values of "
+                f"{sorted('/'.join(path) for path in plan.dependent)} depend on data. Expected "
+                "arrays: pass a real batch."
+            )
         known = list(made)
 
         def compute(arrays: list[Any], values: list[Any]) -> list[Any]:

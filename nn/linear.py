@@ -10,7 +10,7 @@ import jaxcore.numpy as jnp
 from jaxcore import Array, lax, random, vmap
 
 from . import initializers
-from .dtypes import promote
+from .dtypes import as_array, promote
 from .errors import InputError, where
 from .module import Module
 
@@ -19,7 +19,7 @@ Init = Callable[..., Any]
 
 def need_rank(module: Module, x: Any, rank: int, shape: str) -> Any:
     """`x` as an array; raises unless it has at least `rank` axes."""
-    x = jnp.asarray(x)
+    x = as_array(x)
     if x.ndim < rank:
         raise InputError(
             f"{where(module.path, type(module).__name__)}: the input has shape {x.shape}. "
@@ -86,7 +86,7 @@ class DenseGeneral(Module):
     uses_rng: ClassVar[bool] = False
 
     def __call__(self, x: Array) -> Array:
-        x = jnp.asarray(x)
+        x = as_array(x)
         features, axes, batch = _tuple(self.features), _tuple(self.axis), _tuple(self.batch_dims)
         if any(not -x.ndim <= a < x.ndim for a in (*axes, *batch)):
             raise InputError(
@@ -172,7 +172,7 @@ class Embed(Module):
         )
 
     def __call__(self, indices: Array) -> Array:
-        indices = jnp.asarray(indices)
+        indices = as_array(indices)
         if not jnp.issubdtype(indices.dtype, jnp.integer):
             raise InputError(
                 f"{where(self.path, 'Embed')}: the indices have dtype {indices.dtype}. Expected "

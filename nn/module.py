@@ -251,9 +251,9 @@ class Module(ModuleClass):
     # --- identity -------------------------------------------------------------------------------
 
     def _fields(self) -> Iterator[tuple[str, Any]]:
-        for field in dataclasses.fields(self):
-            if field.name != "name":
-                yield field.name, getattr(self, field.name)
+        for name, _ in type(self)._defaults:
+            if name != "name":
+                yield name, getattr(self, name)
 
     def _static_key(self) -> Hashable:
         """Equal for modules that behave alike and, as submodules, get the same name."""
@@ -277,7 +277,7 @@ class Module(ModuleClass):
         return hash((type(self), self._configuration()))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in vars(self).items() if k != "_key"}
+        return {k: v for k, v in vars(self).items() if k not in ("_key", "_held")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)

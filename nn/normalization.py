@@ -10,7 +10,7 @@ import jaxcore.numpy as jnp
 from jaxcore import Array, lax
 
 from . import initializers
-from .dtypes import at_least_float32, compute_dtype
+from .dtypes import as_array, at_least_float32, compute_dtype
 from .errors import InputError, where
 from .linear import need_rank
 from .module import Module
@@ -78,7 +78,7 @@ def _affine(
         bias = module.param("bias", module.bias_init, tuple(shape), module.param_dtype)
         y = y + bias.reshape(wide)
         operands.append(bias)
-    return jnp.asarray(y, compute_dtype(module.compute_dtype, *operands))
+    return as_array(y, compute_dtype(module.compute_dtype, *operands))
 
 
 class BatchNorm(Module):

@@ -12,6 +12,7 @@ from typing import Any
 import jaxcore.numpy as jnp
 from jaxcore import Array, lax
 
+from .dtypes import as_array
 from .errors import InputError
 
 Padding = str | Sequence[tuple[int, int]]
@@ -36,7 +37,7 @@ def pool(
             f"pool: strides={strides} and window_shape={window} differ in length. Expected one "
             "stride for each spatial axis."
         )
-    x = jnp.asarray(x)
+    x = as_array(x)
     if x.ndim < len(window) + 1:
         raise InputError(
             f"pool: the input has shape {x.shape} and window_shape={window}. Expected (..., "
@@ -68,7 +69,7 @@ def max_pool(
     >>> max_pool(jnp.arange(4.0).reshape(1, 4, 1), (2,), strides=(2,)).ravel().tolist()
     [1.0, 3.0]
     """
-    x = jnp.asarray(x)
+    x = as_array(x)
     low = -jnp.inf if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.iinfo(x.dtype).min
     return pool(x, low, lax.max, window_shape, strides, padding)
 
@@ -80,7 +81,7 @@ def min_pool(
     padding: Padding = "VALID",
 ) -> Array:
     """The minimum of each window."""
-    x = jnp.asarray(x)
+    x = as_array(x)
     high = jnp.inf if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.iinfo(x.dtype).max
     return pool(x, high, lax.min, window_shape, strides, padding)
 
@@ -93,7 +94,7 @@ def avg_pool(
     count_include_pad: bool = True,
 ) -> Array:
     """The mean of each window; with ``count_include_pad=False`` over the values inside only."""
-    x = jnp.asarray(x)
+    x = as_array(x)
     total = pool(x, 0.0, lax.add, window_shape, strides, padding)
     if count_include_pad:
         return total / math.prod(window_shape)

@@ -8,6 +8,7 @@ import jaxcore.numpy as jnp
 from jaxcore import lax, random, tree
 
 from . import scope
+from .dtypes import as_array
 from .errors import InputError, ParameterShapeError, where
 from .module import Module
 from .scope import Frame
@@ -43,7 +44,7 @@ class Repeat(Module):
                 f"{where(self.path, 'Repeat')}: n={self.n!r}. Expected a positive integer."
             )
         frame = self._frame("__call__")
-        x = tree.map(jnp.asarray, x)
+        x = tree.map(as_array, x)
         if frame.run.plan is not None:
             return self._planned(frame, x, args, kwargs)
         return self._looped(frame, x, args, kwargs)

@@ -189,10 +189,13 @@ def _call_block(frame: Frame, fn: Callable[..., Any], args: Any, kwargs: Any) ->
     return out
 
 
-def submodules(module: Module) -> Iterator[tuple[str, Module]]:
+def submodules(module: Module) -> tuple[tuple[str, Module], ...]:
     """Modules held by a module's fields, as (name, module): ``encoder``, ``layers_0``."""
-    for field_name, value in module._fields():
-        yield from _named_modules(field_name, value)
+    held = module.__dict__.get("_held")
+    if held is None:
+        held = tuple(named for f, value in module._fields() for named in _named_modules(f, value))
+        object.__setattr__(module, "_held", held)
+    return held
 
 
 def _named_modules(name: str, value: Any) -> Iterator[tuple[str, Module]]:

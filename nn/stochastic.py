@@ -8,6 +8,7 @@ from typing import Any
 import jaxcore.numpy as jnp
 from jaxcore import Array, random
 
+from .dtypes import as_array
 from .errors import InputError, where
 from .module import Module
 
@@ -41,7 +42,7 @@ class Dropout(Module):
             deterministic = not self.training
         if deterministic or self.rate == 0.0:
             return x
-        x = jnp.asarray(x)
+        x = as_array(x)
         if self.rate == 1.0:  # 0 / 0 otherwise
             return jnp.zeros_like(x)
         keep = 1.0 - self.rate

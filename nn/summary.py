@@ -12,6 +12,7 @@ import numpy as np
 import jaxcore
 from jaxcore import random, tree
 
+from .arrays import split_arrays
 from .running import root_frame
 from .scope import run_root
 from .state import Path, Run
@@ -35,10 +36,7 @@ class Row:
 def rows(module: Module, *args: Any, train: bool = False, **kwargs: Any) -> list[Row]:
     """The table's rows, in the order in which the modules are first called."""
     variables = jaxcore.eval_shape(lambda: module.init(random.key(0), *args, train=train, **kwargs))
-    leaves, treedef = tree.flatten((args, kwargs))
-    dynamic = [
-        i for i, leaf in enumerate(leaves) if hasattr(leaf, "shape") and hasattr(leaf, "dtype")
-    ]
+    arrays, join = split_arrays((args, kwargs))
     calls: dict[Path, tuple[Module, Any, int]] = {}
     order: dict[Path, set[str]] = {}  # in order of first call: where each is called from
 
@@ -51,10 +49,7 @@ def rows(module: Module, *args: Any, train: bool = False, **kwargs: Any) -> list
         order.setdefault(path, set()).add("/".join(scopes))
 
     def forward(variables: Any, arrays: list[Any], key: Any) -> Any:
-        filled = list(leaves)
-        for i, array in zip(dynamic, arrays, strict=True):
-            filled[i] = array
-        inner_args, inner_kwargs = tree.unflatten(treedef, filled)
+        inner_args, inner_kwargs = join(arrays)
         run = Run(variables, lambda _: True)
         run.listener, run.opener = note, opened
         frame, fn, inner_kwargs = root_frame(
@@ -62,7 +57,7 @@ def rows(module: Module, *args: Any, train: bool = False, **kwargs: Any) -> list
         )
         return run_root(frame, fn, inner_args, inner_kwargs)
 
-    arrays = [jaxcore.ShapeDtypeStruct(leaves[i].shape, leaves[i].dtype) for i in dynamic]
+    arrays = [jaxcore.ShapeDtypeStruct(v.shape, v.dtype) for v in arrays]
     flops = _flops(forward, variables, arrays, random.key(0))
     sizes = _sizes(variables.get("params", {}))
     return [

@@ -64,6 +64,11 @@ class Entered(nn.Module):
         return nn.Dense(2)(x)
 
 
+class DataInit(nn.Module):
+    def __call__(self, x):
+        return self.param("mean", lambda key: x.mean(0))
+
+
 class WritesInVmap(nn.Module):
     def __call__(self, x):
         return jaxcore.vmap(lambda row: nn.BatchNorm(name="norm")(row[None]))(x)
@@ -212,6 +217,11 @@ MISTAKES = {
         lambda: WritesInVmap().apply(WritesInVmap().init(KEY, X), X, train=True, mutable=True),
         nn.ImmutableVariableError,
         ["norm (BatchNorm)", "'batch_stats/mean'", "transformation", "nn.Repeat"],
+    ),
+    "shapes where data are needed": (
+        lambda: DataInit().init(KEY, jaxcore.ShapeDtypeStruct((2, 3), jnp.float32)),
+        nn.InputError,
+        ["['params/mean']", "pass a real batch"],
     ),
     "train is traced": (
         lambda: jaxcore.jit(lambda t: Entered().apply({}, X, train=t))(True),

@@ -94,6 +94,29 @@ def test_repeat_draws_anew_for_each_layer():
     assert np.any(masks[0] != masks[1]) and np.any(masks[1] != masks[2])
 
 
+def test_remat_changes_nothing_but_memory():
+    def step(module, variables):
+        def loss(params):
+            state = {**variables, "params": params}
+            y, updates = module.apply(state, X, train=True, rngs=KEY, mutable=True)
+            return (y**2).sum(), updates
+
+        return jaxcore.grad(loss, has_aux=True)(variables["params"])
+
+    class Plain(nn.Module):
+        block: nn.Module
+
+        def __call__(self, x):
+            return self.block(x)
+
+    modules = nn.Remat(Block()), Plain(Block()), nn.Repeat(nn.Remat(Block()), 2)
+    variables = [module.init(KEY, X) for module in modules]
+    jax.tree.map(np.testing.assert_array_equal, variables[0], variables[1])
+    pairs = zip(modules, variables, strict=True)
+    got, expected, _ = jaxcore.jit(lambda: [step(m, v) for m, v in pairs])()
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), got, expected)
+
+
 def test_dropout_keeps_the_mean_and_broadcasts():
     ones = jnp.ones((64, 8, 32))
 

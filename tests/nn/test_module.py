@@ -361,6 +361,13 @@ def test_init_from_shapes_inside_jit_and_abstractly():
     assert shapes(jaxcore.eval_shape(Deep().init, KEY, X)) == shapes(expected)
 
 
+def test_init_of_an_ensemble():
+    keys = random.split(KEY, 3)
+    many = jaxcore.vmap(lambda key: Deep().init(key, X))(keys)
+    one = Deep().init(keys[1], X)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a[1], b, rtol=1e-5), many, one)
+
+
 def test_equal_parameters_are_separate_buffers():
     variables = Deep().init(KEY, X)["params"]
     donate = jaxcore.jit(lambda p: jax.tree.map(lambda v: v + 1, p), donate_argnums=0)
