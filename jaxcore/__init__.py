@@ -28,7 +28,7 @@ from jax import (
     typeof,
 )
 
-from jaxcore import lax, numpy, random, tree
+from jaxcore import lax, numpy, random, tree, verify
 from jaxcore.jit import jit
 from jaxcore.ops.call import block
 from jaxcore.source import name_scope
@@ -66,6 +66,7 @@ __all__ = [
     "tree",
     "typeof",
     "value_and_grad",
+    "verify",
     "vjp",
     "vmap",
 ]

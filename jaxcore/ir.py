@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -199,11 +199,17 @@ _table: weakref.WeakValueDictionary[tuple[Any, ...], Program] = weakref.WeakValu
 _lock = threading.Lock()
 
 
+checks: list[Callable[[Program], None]] = []  # run on each new program; `verify.always` adds itself
+
+
 def intern(program: Program) -> Program:
-    """The one program equal to `program` (hash-consing); the first one seen keeps its source
-    locations.
-    """
+    """The one program equal to `program` (hash-consing); the first keeps its source locations."""
     key = program.key
+    found = _table.get(key)
+    if found is not None:
+        return found
+    for check in checks:
+        check(program)
     with _lock:
         found = _table.get(key)
         if found is None:

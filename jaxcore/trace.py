@@ -53,7 +53,8 @@ class JaxcoreTrace(backend.Trace):
     def process(
         self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]
     ) -> list[Any]:
-        raise NotImplementedError
+        """Apply `primitive`; traces of a transformation define what that means."""
+        raise NotImplementedError(f"{type(self).__name__} does not define process.")
 
     def process_primitive(self, primitive: Any, tracers: Any, params: Any, /) -> Any:
         """JAX's entry: the operation is one of JAX's primitives."""
@@ -97,12 +98,12 @@ class JaxcoreTrace(backend.Trace):
 class StageTracer(JaxcoreTracer):
     """Stands for a variable of the program being recorded."""
 
-    __slots__ = ("source", "var")
+    __slots__ = ("source", "variable")
 
     def __init__(self, trace: StageTrace, var: Var, source: Source | None) -> None:
         self._trace = trace
         self.aval = var.aval
-        self.var = var
+        self.variable = var
         self.source = source
 
     def _origin_msg(self) -> str:
@@ -131,7 +132,7 @@ class StageTrace(JaxcoreTrace):
     def lift(self, x: Any) -> Atom:
         """The atom of this program that stands for `x`."""
         if type(x) is StageTracer and x._trace is self:
-            return x.var
+            return x.variable
         found = self.consts.get(id(x))
         if found is not None:
             return found[0]
@@ -150,7 +151,8 @@ class StageTrace(JaxcoreTrace):
         self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]
     ) -> list[Any]:
         inputs = [
-            a.var if type(a) is StageTracer and a._trace is self else self.lift(a) for a in args
+            a.variable if type(a) is StageTracer and a._trace is self else self.lift(a)
+            for a in args
         ]
         source = current_source()
         avals = [x.aval for x in inputs]

@@ -13,13 +13,11 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from jaxcore import backend
+from jaxcore import backend, ir
 from jaxcore.ir import Atom, Equation, Literal, Program, Var
 from jaxcore.printer import format_equation, format_type
 
-__all__ = ["VerificationError", "always", "on_finish", "verify"]
-
-_always = os.environ.get("JAXCORE_VERIFY", "") not in ("", "0")
+__all__ = ["VerificationError", "always", "verify"]
 
 # Primitives whose operands are bound, in order, to the inputs of the program they hold.
 _CALLS = ("call", "custom_jvp_call", "custom_vjp_call")
@@ -31,15 +29,12 @@ class VerificationError(Exception):
 
 def always(on: bool) -> bool:
     """Check every program when it is made, or stop doing so; returns what was set before."""
-    global _always
-    previous, _always = _always, on
+    previous = verify in ir.checks
+    if on and not previous:
+        ir.checks.append(verify)
+    elif previous and not on:
+        ir.checks.remove(verify)
     return previous
-
-
-def on_finish(program: Program) -> None:
-    """Called with each new program."""
-    if _always:
-        verify(program)
 
 
 def verify(program: Program) -> None:
@@ -276,3 +271,7 @@ def _renamed(program: Program) -> Program:
         program.name,
         program.effects,
     )
+
+
+if os.environ.get("JAXCORE_VERIFY", "") not in ("", "0"):
+    always(True)

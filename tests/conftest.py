@@ -65,3 +65,13 @@ def no_jax_transforms(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name in ("grad", "value_and_grad", "vmap", "jvp", "vjp", "linearize", "linear_transpose"):
         monkeypatch.setattr(jax, name, removed(name))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def verified_programs() -> Iterator[None]:
+    """Check every program that the engine makes in any test against the IR's invariants."""
+    from jaxcore import verify
+
+    before = verify.always(True)
+    yield
+    verify.always(before)
