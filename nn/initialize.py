@@ -103,7 +103,9 @@ def create(
         run.put(path, value, type(frame.module).__name__)
         return value
     tracers: list[Any] = []
-    recipe = _Recipe(init, args, needs_key, (needs_key, static_key((init, args), tracers)))
+    x64 = jax.config.jax_enable_x64  # decides what dtype float64 and a plain float become
+    identity = (needs_key, bool(x64), static_key((init, args), tracers))
+    recipe = _Recipe(init, args, needs_key, identity)
     if not tracers:
         if recipe not in _shapes:
             key, uses = _abstract_key(frame, path), plan.uses

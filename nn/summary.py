@@ -118,7 +118,16 @@ def _plain(value: Any) -> bool:
     return isinstance(value.dtype, np.dtype)
 
 
-def summarize(module: Module, *args: Any, train: bool = False, **kwargs: Any) -> str:
+class Table(str):
+    """Text that an interactive session shows as it is printed."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def summarize(module: Module, *args: Any, train: bool = False, **kwargs: Any) -> Table:
     """The table as text."""
     table = rows(module, *args, train=train, **kwargs)
     counted = any(row.flops is not None for row in table)
@@ -145,4 +154,4 @@ def summarize(module: Module, *args: Any, train: bool = False, **kwargs: Any) ->
         return "  ".join(parts).rstrip()
 
     rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-    return "\n".join([line(head), rule, *map(line, body)])
+    return Table("\n".join([line(head), rule, *map(line, body)]))

@@ -394,6 +394,6 @@ def test_summary():
     if "FLOPs" in table:
         assert lines["Dense_1"][-1] == f"{2 * 4 * 3 * 5 + 4 * 5:,}"
     struct = jaxcore.ShapeDtypeStruct(X.shape, X.dtype)
-    assert Model().summary(struct) == table
+    assert Model().summary(struct) == table == repr(table)
     trained = nn.Sequential([nn.BatchNorm(), nn.Dropout(0.5)]).summary(struct, train=True)
     assert "layers_1" in trained
