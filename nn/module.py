@@ -140,8 +140,8 @@ class Module(ModuleClass):
     def summary(self, *args: Any, **kwargs: Any) -> str:
         """A table of the module's parts: path, module, output type, parameters, FLOPs.
 
-        Parameters and FLOPs include those of the submodules. Print it, or end a notebook's cell
-        with it. Takes the arguments of ``__call__`` (arrays or `ShapeDtypeStruct`s); computes nothing.
+        Parameters and FLOPs include those of the submodules. Print it, or end a cell with it.
+        Takes the arguments of ``__call__``, arrays or `ShapeDtypeStruct`s, and computes nothing.
         """
         from .summary import summarize
 
