@@ -49,6 +49,25 @@ from jaxcore.numpy.sorting import argsort, cumprod, cumsum, sort
 from jaxcore.numpy import operators as _operators
 
 # --- shapes and indexing: names of the files on shapes, products and indexing ---
+from jaxcore.numpy.creation import (
+    arange, array, asarray, empty, empty_like, eye, full, full_like, identity, ones, ones_like, tri,
+    tril, triu, zeros, zeros_like,
+)
+from jaxcore.numpy.picking import take, take_along_axis
+from jaxcore.numpy.joining import (
+    append, array_split, column_stack, concat, concatenate, dsplit, dstack, hsplit, hstack,
+    meshgrid, pad, split, stack, unstack, vsplit, vstack,
+)
+from jaxcore.numpy.linalg_products import (
+    dot, inner, kron, matmul, matvec, outer, tensordot, vdot, vecdot, vecmat,
+)
+from jaxcore.numpy.shapes import (
+    atleast_1d, atleast_2d, atleast_3d, broadcast_arrays, broadcast_shapes, broadcast_to,
+    expand_dims, matrix_transpose, moveaxis, permute_dims, ravel, reshape, rollaxis, squeeze,
+    swapaxes, transpose,
+)
+from jaxcore.numpy.rearrange import flip, fliplr, flipud, repeat, roll, rot90, tile
+from jaxcore.numpy import methods
 
 # --- end of shapes and indexing ---
 # fmt: on
