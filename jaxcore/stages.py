@@ -84,13 +84,20 @@ class Traced:
         out: list[Any] = []
         with backend.set_current_trace(backend.eval_trace):
             self.program, self.consts = trace_program(
-                self._call.function(fun, out), [aval_of(x) for x in self._call.leaves], self.name
+                self._call.function(fun, out),
+                [_shape_aval(x) for x in self._call.leaves],
+                self.name,
             )
         self.out_tree = out[-1]
 
     @property
     def jaxpr(self) -> Program:
         return self.program
+
+    @property
+    def out_info(self) -> Any:
+        """The tree of the result's types."""
+        return _shapes(self.program, self.out_tree)
 
     def lower(self) -> Lowered:
         return Lowered(self)
@@ -120,11 +127,7 @@ def make_jaxpr(
         result = Traced(fun, settings, args, kwargs)
         if not return_shape:
             return result.program
-        shapes = [
-            jax.ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type)
-            for a in result.program.out_avals
-        ]
-        return result.program, jax.tree.unflatten(result.out_tree, shapes)
+        return result.program, result.out_info
 
     return traced
 
@@ -145,10 +148,14 @@ def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     program, _ = trace_program(
         call_.function(fun, out), [_shape_aval(x) for x in call_.leaves], function_name(fun)
     )
+    return _shapes(program, out[-1])
+
+
+def _shapes(program: Program, out_tree: Any) -> Any:
     shapes = [
         jax.ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type) for a in program.out_avals
     ]
-    return jax.tree.unflatten(out[-1], shapes)
+    return jax.tree.unflatten(out_tree, shapes)
 
 
 def _shape_aval(x: Any) -> Any:

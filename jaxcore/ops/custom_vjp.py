@@ -160,6 +160,7 @@ def _custom_vjp(
         n_res=len(res),
         active=active,
         out_avals=tuple(aval_of(o).to_tangent_aval() for o in outs),
+        symbolic_zeros=symbolic_zeros,
     )
     return outs, [None if is_zero(t) else t for t in out_tangents]
 
@@ -172,8 +173,11 @@ def _transpose_linear(
     n_res: int,
     active: tuple[bool, ...],
     out_avals: Any,
+    symbolic_zeros: bool,
 ) -> list[Any]:
-    given = [zeros(a) if ct is None else ct for ct, a in zip(cts, out_avals, strict=True)]
+    # A batched rule maps over its cotangents, so it gets them as arrays.
+    zero = backend.SymbolicZero if symbolic_zeros and type(rule) is VjpRule else zeros
+    given = [zero(a) if ct is None else ct for ct, a in zip(cts, out_avals, strict=True)]
     return [None] * n_res + rule.backward(args[:n_res], given, active)
 
 
@@ -194,12 +198,21 @@ def _batch_linear(
     n_res: int,
     active: tuple[bool, ...],
     out_avals: Any,
+    symbolic_zeros: bool,
 ) -> Any:
     moved = [broadcast_batch(x, d, size) for x, d in zip(args, dims, strict=True)]
     n = len(active)
     new_rule = BatchedVjpRule(rule, size, (0,) * n, (0,) * len(out_avals))
     avals = tuple(a.update(shape=(size, *a.shape)) for a in out_avals)
-    outs = bind(custom_linear_p, *moved, rule=new_rule, n_res=n_res, active=active, out_avals=avals)
+    outs = bind(
+        custom_linear_p,
+        *moved,
+        rule=new_rule,
+        n_res=n_res,
+        active=active,
+        out_avals=avals,
+        symbolic_zeros=symbolic_zeros,
+    )
     return outs, [0] * len(outs)
 
 
