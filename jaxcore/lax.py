@@ -1,5 +1,39 @@
-"""JAX's lax names."""
+"""JAX's lax names: operations without promotion, on operands of one dtype.
+
+The names imported here record our primitives directly; every other name is JAX's function, which
+runs on our tracers.
+"""
+
+# ruff: noqa: F401, I001 (names that are exported, in the order of their families)
+
+from __future__ import annotations
+
+from typing import Any
+
 import jax.lax as _lax
-from jax.lax import *  # noqa
-def __getattr__(name):
+
+# fmt: off
+from jaxcore.numpy.lax_functions import (
+    abs, acos, acosh, add, argmax, argmin, asin, asinh, atan, atan2, atanh, bitcast_convert_type,
+    bitwise_and, bitwise_not, bitwise_or, bitwise_xor, cbrt, ceil, clamp, clz, complex, conj,
+    convert_element_type, cos, cosh, cumlogsumexp, cummax, cummin, cumprod, cumsum, digamma, div,
+    eq, erf, erf_inv, erfc, exp, exp2, expm1, floor, ge, gt, imag, integer_pow, is_finite, le,
+    lgamma, log, log1p, logistic, lt, max, min, mul, ne, neg, nextafter, population_count, pow,
+    real, reciprocal, reduce_and, reduce_max, reduce_min, reduce_or, reduce_precision, reduce_prod,
+    reduce_sum, reduce_xor, rem, round, rsqrt, select, select_n, shift_left,
+    shift_right_arithmetic, shift_right_logical, sign, sin, sinh, sort, sqrt, square,
+    stop_gradient, sub, tan, tanh, top_k,
+)
+
+# --- shapes and indexing: names of the files on shapes, products and indexing ---
+
+# --- end of shapes and indexing ---
+# fmt: on
+
+
+def __getattr__(name: str) -> Any:
     return getattr(_lax, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *dir(_lax)})
