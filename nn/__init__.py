@@ -1,11 +1,11 @@
 """Modules, layers, losses and metrics.
 
 - `Module`: `module`; what surrounds a call: `scope`, `state`; `init`: `initialize`;
-  equality: `equality`;
-  arguments: `arrays`
+  equality: `equality`; arguments: `arrays`
 - layers: `linear`, `convolution`, `pooling`, `normalization`, `stochastic`, `attention`,
-  `containers` (`Sequential`), `repeat` (`Repeat`: one block many times, stacked parameters),
-  `remat` (`Remat`: recomputes a block in the backward pass)
+  `containers` (`Sequential`)
+- forms: `repeat` (`Repeat`: one block many times), `vmap` (`Vmap`: many copies side by side), both
+  on `lift`; `remat` (`Remat`: computes a block again in the backward pass)
 - functions: `activations`; namespaces: `initializers`, `losses`, `metrics`
 - parameter trees: `filters` (`partition`, `merge`); tables: `summary`, `display`
 
@@ -81,6 +81,7 @@ from .remat import Remat
 from .repeat import Repeat
 from .running import Variable
 from .stochastic import Dropout
+from .vmap import Vmap
 
 __all__ = [
     "BatchNorm",
@@ -109,6 +110,7 @@ __all__ = [
     "Sequential",
     "UnboundModuleError",
     "Variable",
+    "Vmap",
     "avg_pool",
     "celu",
     "combine_masks",

@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import jaxcore.numpy as jnp
-from jaxcore import lax, random, tree
+from jaxcore import lax, tree
 
-from . import scope
 from .dtypes import as_array
-from .errors import InputError, ParameterShapeError, where
+from .errors import InputError, where
+from .lift import Stacked, planned
 from .module import Module
-from .scope import Frame
-from .state import Path
 
 
 class Repeat(Module):
@@ -46,54 +44,19 @@ class Repeat(Module):
         frame = self._frame("__call__")
         x = tree.map(as_array, x)
         if frame.run.plan is not None:
-            return self._planned(frame, x, args, kwargs)
-        return self._looped(frame, x, args, kwargs)
+            with planned(frame, self.n):
+                out = self.block(x, *args, **kwargs)
+            self._check(x, out)
+            return out
+        stacked = Stacked(frame, self.block, self.n)
 
-    def _planned(self, frame: Frame, x: Any, args: Any, kwargs: Any) -> Any:
-        """Finds the structure from one call; the variables it plans get `n` in front."""
-        plan = frame.run.plan
-        outer, plan.lifts = plan.lifts, (*plan.lifts, self.n)
-        try:
-            out = self.block(x, *args, **kwargs)
-        finally:
-            plan.lifts = outer
-        self._check(x, out)
-        return out
-
-    def _looped(self, frame: Frame, x: Any, args: Any, kwargs: Any) -> Any:
-        run = frame.run
-        under = scope.child_path(self.block)
-        given, prepared = run.leaves(under)
-        for path, value in (*given.items(), *prepared.items()):
-            if jnp.shape(value)[:1] != (self.n,):
-                raise ParameterShapeError(
-                    f"{where(self.path, 'Repeat')}: '{'/'.join(path)}' has shape "
-                    f"{jnp.shape(value)}. Expected {self.n} layers stacked along the first axis."
-                )
-        keys = {name: random.split(key, self.n) for name, key in frame.stream_keys().items()}
-        outer, count = frame.keys, frame.count
-        written: list[Path] = []
-
-        def body(carry: Any, stacked: Any) -> Any:
-            given_now, prepared_now, frame.keys = stacked
-            frame.count = count
-            options = {
-                "given": dict(zip(given, given_now, strict=True)),
-                "prepared": dict(zip(prepared, prepared_now, strict=True)),
-            }
-            with run.layer(under=under, **options) as layer:
-                out = self.block(carry, *args, **kwargs)
+        def body(carry: Any, values: Any) -> Any:
+            out, written = stacked.call(values, lambda: self.block(carry, *args, **kwargs))
             self._check(carry, out)
-            written[:] = layer.values
-            return out, list(layer.values.values())
+            return out, written
 
-        try:
-            stacks = (list(given.values()), list(prepared.values()), keys)
-            x, values = lax.scan(body, x, stacks, length=self.n, unroll=self.unroll)
-        finally:
-            frame.keys = outer
-        for path, value in zip(written, values, strict=True):
-            run.put(path, value, "Repeat")
+        x, written = lax.scan(body, x, stacked.values, length=self.n, unroll=self.unroll)
+        stacked.write(written)
         return x
 
     def _check(self, x: Any, out: Any) -> None:

@@ -251,6 +251,16 @@ MISTAKES = {
         nn.ParameterShapeError,
         ["'params/block/bias'", "(3,)", "2 layers stacked"],
     ),
+    "vmap of another size": (
+        lambda: initialised(nn.Vmap(nn.Dense(3), 4)),
+        nn.InputError,
+        ["<root> (Vmap)", "(2, 3)", "n=4", "in_axes=None"],
+    ),
+    "vmap axes": (
+        lambda: initialised(nn.Vmap(nn.Dense(3), 2, in_axes=(0, 1))),
+        nn.InputError,
+        ["in_axes=(0, 1)", "1 positional arguments"],
+    ),
     "empty sequential": (lambda: initialised(nn.Sequential([])), nn.InputError, ["no layers"]),
     "pool": (lambda: nn.max_pool(X, (2, 2)), nn.InputError, ["(2, 3)", "2 spatial axes"]),
     "labels against (n, 1)": (

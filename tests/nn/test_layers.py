@@ -94,6 +94,27 @@ def test_repeat_draws_anew_for_each_layer():
     assert np.any(masks[0] != masks[1]) and np.any(masks[1] != masks[2])
 
 
+def test_vmap_is_a_copy_for_each():
+    many = nn.Vmap(Block(), 3, in_axes=(0, None))
+    x = normal(3, 4, 3)
+    variables = many.init(KEY, x, 0.5)
+    y, updates = jaxcore.jit(lambda v: many.apply(v, x, 0.5, train=True, rngs=KEY, mutable=True))(
+        variables
+    )
+    kernel = variables["params"]["block"]["Dense_0"]["kernel"]
+    assert y.shape == x.shape and np.any(kernel[0] != kernel[1])
+    assert updates["intermediates"]["block"]["seen"][0].shape == (3, 4, 3)
+    one = jax.tree.map(lambda v: v[1], {c: tree["block"] for c, tree in variables.items()})
+    _, expected = Block().apply(one, x[1], 0.5, train=True, rngs=KEY, mutable=["batch_stats"])
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a[1], b, rtol=1e-5, atol=1e-6),
+        updates["batch_stats"]["block"],
+        expected["batch_stats"],
+    )
+    masks = nn.Vmap(nn.Dropout(0.5), 3, in_axes=None).apply({}, X, train=True, rngs=KEY)
+    assert np.any(masks[0] != masks[1])
+
+
 def test_remat_changes_nothing_but_memory():
     def step(module, variables):
         def loss(params):

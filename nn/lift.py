@@ -1,0 +1,72 @@
+"""What `Repeat` and `Vmap` share: a block whose variables are stacked along a new first axis."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jaxcore.numpy as jnp
+from jaxcore import random
+
+from . import scope
+from .errors import ParameterShapeError, where
+from .module import Module
+from .scope import Frame
+from .state import Path
+
+
+@contextlib.contextmanager
+def planned(frame: Frame, n: int) -> Iterator[None]:
+    """While the structure is found: variables planned inside get `n` in front."""
+    plan = frame.run.plan
+    outer, plan.lifts = plan.lifts, (*plan.lifts, n)
+    try:
+        yield
+    finally:
+        plan.lifts = outer
+
+
+class Stacked:
+    """The block's variables and `n` sets of keys, on their way into a loop or a map.
+
+    `values` goes in; `call` runs the block on one slice of it, under the transformation, and
+    returns what it wrote beside its output; `write` stores that, stacked, outside.
+    """
+
+    def __init__(self, frame: Frame, block: Module, n: int):
+        self._frame = frame
+        self._count = frame.count
+        self._under = scope.child_path(block)
+        self._given, self._prepared = frame.run.leaves(self._under)
+        self._written: list[Path] = []
+        for path, value in (*self._given.items(), *self._prepared.items()):
+            if jnp.shape(value)[:1] != (n,):
+                raise ParameterShapeError(
+                    f"{where(frame.path, type(frame.module).__name__)}: '{'/'.join(path)}' has "
+                    f"shape {jnp.shape(value)}. Expected {n} layers stacked along the first axis."
+                )
+        keys = {name: random.split(key, n) for name, key in frame.stream_keys().items()}
+        self.values = (list(self._given.values()), list(self._prepared.values()), keys)
+
+    def call(self, values: Any, block: Callable[[], Any]) -> tuple[Any, list[Any]]:
+        """``(block(), written values)`` where the block sees one slice of `values`."""
+        frame = self._frame
+        given, prepared, keys = values
+        outer, frame.keys, frame.count = frame.keys, keys, self._count
+        try:
+            with frame.run.layer(
+                under=self._under,
+                given=dict(zip(self._given, given, strict=True)),
+                prepared=dict(zip(self._prepared, prepared, strict=True)),
+            ) as layer:
+                out = block()
+        finally:
+            frame.keys = outer
+        self._written = list(layer.values)
+        return out, list(layer.values.values())
+
+    def write(self, values: list[Any]) -> None:
+        """Stores the written values, which came out of the transformation stacked."""
+        for path, value in zip(self._written, values, strict=True):
+            self._frame.run.put(path, value, type(self._frame.module).__name__)
