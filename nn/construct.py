@@ -200,7 +200,7 @@ class ModuleClass(metaclass=ModuleMeta):
         raise dataclasses.FrozenInstanceError(f"cannot delete {type(self).__name__}.{name}")
 
 
-def as_module_class(cls: type) -> None:
+def as_module_class(cls: Any) -> None:
     """Turns a class body into a module: dataclass, pytree, entry points."""
     dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
     cls._defaults = tuple((field.name, field.default) for field in dataclasses.fields(cls))

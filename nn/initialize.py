@@ -103,8 +103,8 @@ def create(
         run.put(path, value, type(frame.module).__name__)
         return value
     tracers: list[Any] = []
-    x64 = jax.config.jax_enable_x64  # decides what dtype float64 and a plain float become
-    identity = (needs_key, bool(x64), static_key((init, args), tracers))
+    widest = jnp.result_type(float).name  # what a float becomes, with and without 64 bits
+    identity = (needs_key, widest, static_key((init, args), tracers))
     recipe = _Recipe(init, args, needs_key, identity)
     if not tracers:
         if recipe not in _shapes:
