@@ -25,7 +25,25 @@ from jaxcore.numpy.lax_functions import (
     stop_gradient, sub, tan, tanh, top_k,
 )
 
+# --- control flow ---
+from jaxcore.branch import cond, switch
+from jaxcore.control import fori_loop, map, scan, while_loop
+
 # --- shapes and indexing: names of the files on shapes, products and indexing ---
+from jaxcore.numpy.indexing import gather
+from jaxcore.numpy.lax_conv import (
+    conv, conv_general_dilated, conv_with_general_padding, reduce_window,
+)
+from jaxcore.numpy.lax_dot import dot_general
+from jaxcore.numpy.lax_dynamic import (
+    dynamic_index_in_dim, dynamic_slice, dynamic_slice_in_dim, dynamic_update_index_in_dim,
+    dynamic_update_slice, dynamic_update_slice_in_dim,
+)
+from jaxcore.numpy.lax_shapes import (
+    broadcast, broadcast_in_dim, broadcasted_iota, collapse, concatenate, expand_dims, full,
+    full_like, index_in_dim, iota, pad, reshape, rev, slice, slice_in_dim, split, squeeze,
+    transpose,
+)
 
 # --- end of shapes and indexing ---
 # fmt: on

@@ -34,7 +34,7 @@ from jaxcore.numpy.logic import (
     allclose, array_equal, array_equiv, isclose, isfinite, isinf, isnan, isneginf, isposinf,
     logical_and, logical_not, logical_or, logical_xor,
 )
-from jaxcore.numpy.rounding import around, ceil, fix, floor, nan_to_num, rint, round, trunc
+from jaxcore.numpy.rounding import around, ceil, floor, nan_to_num, rint, round, trunc
 from jaxcore.numpy.special import (
     acosh, angle, arccosh, bitwise_count, conj, conjugate, copy, deg2rad, degrees, fmax, fmin, fmod,
     heaviside, hypot, imag, log10, log2, logaddexp, logaddexp2, modf, rad2deg, radians, real,
@@ -53,6 +53,7 @@ from jaxcore.numpy.creation import (
     arange, array, asarray, empty, empty_like, eye, full, full_like, identity, ones, ones_like, tri,
     tril, triu, zeros, zeros_like,
 )
+from jaxcore.numpy.einsum import einsum
 from jaxcore.numpy.picking import take, take_along_axis
 from jaxcore.numpy.joining import (
     append, array_split, column_stack, concat, concatenate, dsplit, dstack, hsplit, hstack,
