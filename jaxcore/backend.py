@@ -28,6 +28,8 @@ from jax._src.interpreters import ad, batching, mlir, pxla
 from jax._src.lib import _jax
 from jax._src.lib.mlir import ir
 from jax._src.lib.mlir.dialects import func as func_dialect
+from jax._src.random import core as _random
+from jax._src.random import prng, threefry2x32
 
 __all__ = [
     "SUPPORTED_JAX",
@@ -161,6 +163,17 @@ def close_jaxpr(jaxpr: Any) -> Any:
     return jaxpr if hasattr(jaxpr, "consts") else core.ClosedJaxpr(jaxpr, ())
 
 
+scan_p, cond_p, while_p = jax.lax.scan_p, jax.lax.cond_p, jax.lax.while_p
+
+
+def scan_counts(params: dict[str, Any]) -> tuple[int, int]:
+    """How many constants and carried values JAX's scan equation has."""
+    if "num_consts" in params:
+        return params["num_consts"], params["num_carry"]
+    consts, carry, _ = params["ft_in"].unpack()
+    return len(consts), len(carry)
+
+
 def run_backward(bwd: Any, res: Sequence[Any], cts: Sequence[Any]) -> list[Any]:
     """Call the backward function of a custom_vjp rule; None for a zero cotangent."""
     out = bwd.call_wrapped(*res, *cts)
@@ -262,6 +275,27 @@ def reset_stores(fun: Any) -> None:
             store.reset()
 
 
+# --- random keys
+
+KeyType = prng.KeyTy
+random_bits_p = prng.random_bits_p
+random_fold_in_p = prng.random_fold_in_p
+random_seed_p = prng.random_seed_p
+random_split_p = prng.random_split_p
+random_unwrap_p = prng.random_unwrap_p
+random_wrap_p = prng.random_wrap_p
+threefry2x32_p = threefry2x32.threefry2x32_p
+key_implementation = _random.resolve_prng_impl
+key_words = _random._return_prng_keys
+canonicalize_shape = core.canonicalize_shape
+user_dtype = dtypes.check_and_canonicalize_user_dtype
+
+
+def typed_key(name: str, key: Any, allow_batched: bool = False) -> tuple[Any, bool]:
+    """`key` as a typed key, and whether it was raw words; JAX's checks and settings for the raw."""
+    return _random._check_prng_key(name, key, allow_batched=allow_batched)
+
+
 # --- dispatch
 
 _CACHE_SIZE = 4096
@@ -341,6 +375,9 @@ def fast_path(
 
 
 # --- lowering
+
+
+physical_aval = core.physical_aval
 
 
 def ir_type(aval: Any) -> Any:

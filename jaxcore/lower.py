@@ -115,6 +115,17 @@ class Builder:
             "stablehlo.broadcast_in_dim", aval, point, broadcast_dimensions=self.ints(())
         )[0]
 
+    def shape(self, aval: Any) -> tuple[int, ...]:
+        """The shape that a value has in the module: a key is its bits."""
+        return backend.physical_aval(aval).shape
+
+    def rank(self, aval: Any) -> int:
+        return len(self.shape(aval))
+
+    def zeros(self, aval: Any) -> Any:
+        """Zeros of the type of `aval` (of a key's bits)."""
+        return self.constant(0, backend.physical_aval(aval))
+
     def region(self, op: Any, avals: Sequence[Any], body: Any, index: int = 0) -> None:
         """Fill region `index` of `op`: ``body(*arguments)`` gives the values to return."""
         block = op.regions[index].blocks.append(*[self.type(a) for a in avals])

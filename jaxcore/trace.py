@@ -69,6 +69,13 @@ class JaxcoreTrace(backend.Trace):
         """`process` of an operation that JAX's own functions produced."""
         return self.process(primitive, args, params)
 
+    def process_call(
+        self, primitive: Any, fun: Any, tracers: Any, params: Any, /
+    ) -> Any:  # jax < 0.12
+        """JAX's older call primitives say nothing but where a function began: run it here."""
+        with backend.set_current_trace(self):
+            return fun.call_wrapped(*tracers)
+
     def process_custom_jvp_call(
         self, primitive: Any, fun: Any, jvp: Any, tracers: Any, /, *, symbolic_zeros: bool
     ) -> Any:

@@ -216,7 +216,7 @@ def array(
 
 
 def _traced_array(x: Any, dtype: Any) -> Any:
-    if hasattr(x, "__jax_array__"):
+    if not isinstance(x, backend.Tracer | jax.Array) and hasattr(x, "__jax_array__"):
         x = x.__jax_array__()
     if isinstance(x, backend.Tracer | jax.Array):
         return x if dtype is None else convert(x, dtype)

@@ -35,7 +35,14 @@ def zeros(aval: ShapedArray) -> Any:
         return np.zeros(aval.shape, backend.float0)
     if backend.is_extended(aval.dtype):
         raise TypeError(f"There is no zero of type {aval}.")
-    return backend.zeros_like_aval(aval)
+    if backend.at_top_level():
+        return backend.zeros_like_aval(aval)
+    zero = literal(Literal(np.zeros((), aval.dtype)[()], aval))
+    if aval.shape == ():
+        return zero
+    params = {"shape": aval.shape, "broadcast_dimensions": (), "sharding": None}
+    primitive, args, params = from_jax(jax.lax.broadcast_in_dim_p, (zero,), params)
+    return bind(primitive, *args, **params)
 
 
 def instantiate(tangent: Any, aval: ShapedArray) -> Any:

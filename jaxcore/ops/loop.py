@@ -1,0 +1,268 @@
+"""`while_loop`: a loop that ends when its condition says so.
+
+Operands are the condition's constants, the body's constants and the carry. Forward mode runs the
+loop again beside its tangents; reverse mode would need to store an unknown number of steps and is
+refused, as in JAX.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from jaxcore import backend
+from jaxcore.ir import Var, intern
+from jaxcore.ops.basic import zeros
+from jaxcore.ops.call import run_program
+from jaxcore.primitive import Primitive, mirror
+from jaxcore.trace import StageTrace, StageTracer, aval_of, bind, trace_program
+
+__all__ = ["while_p"]
+
+
+def _type(*avals: Any, body: Any, n_body: int, **_: Any) -> list[Any]:
+    return list(body.in_avals[n_body:])
+
+
+def _linearize(
+    avals: Sequence[Any],
+    active: tuple[bool, ...],
+    *,
+    cond: Any,
+    body: Any,
+    n_cond: int,
+    n_body: int,
+) -> Any:
+    from jaxcore.transforms.linearize import Linearized, linearize_program
+
+    start = n_cond + n_body
+    on_consts, on_carry = active[n_cond:start], active[start:]
+    while True:
+        split = linearize_program(body, (*on_consts, *on_carry))
+        grown = tuple(a or b for a, b in zip(on_carry, split.active, strict=True))
+        if grown == on_carry:
+            break
+        on_carry = grown
+    n_carry = len(on_carry)
+    carry_avals = body.in_avals[n_body:]
+
+    def joint(*values: Any) -> list[Any]:
+        """One step of carry and tangents together."""
+        at = n_body
+        consts = values[:n_body]
+        t_consts = values[at : at + sum(on_consts)]
+        at += sum(on_consts)
+        carry, t_carry = values[at : at + n_carry], values[at + n_carry :]
+        operands = [*consts, *carry]
+        results = run_program(split.primal, [*split.consts, *operands])
+        pool = [*operands, *results]
+        residuals = [pool[r] for r in split.residuals]
+        found = iter(run_program(split.linear, [*residuals, *t_consts, *t_carry]))
+        moved = [next(found) if on else None for on in split.active]
+        return [
+            *results[:n_carry],
+            *(
+                zeros(a.to_tangent_aval()) if t is None else t
+                for t, a, on in zip(moved, carry_avals, on_carry, strict=True)
+                if on
+            ),
+        ]
+
+    tangent = [a.to_tangent_aval() for a in body.in_avals]
+    t_const_avals = [a for a, on in zip(tangent, on_consts, strict=False) if on]
+    t_carry_avals = [a for a, on in zip(tangent[n_body:], on_carry, strict=True) if on]
+    joint_body, captured = trace_program(
+        joint, [*body.in_avals[:n_body], *t_const_avals, *carry_avals, *t_carry_avals], "body"
+    )
+    cond_avals = [*cond.in_avals[:n_cond], *carry_avals, *t_carry_avals]
+    joint_cond, cond_captured = trace_program(
+        lambda *v: run_program(cond, v[: n_cond + n_carry]), cond_avals, "cond"
+    )
+    assert not cond_captured
+
+    stage = StageTrace("while")
+    inputs = [Var(a) for a in avals]
+    with backend.set_current_trace(stage):
+        given = [StageTracer(stage, v, None) for v in inputs]
+        results = bind(while_p, *given, cond=cond, body=body, n_cond=n_cond, n_body=n_body)
+        outs = [stage.lift(x) for x in results]
+    primal, primal_consts = stage.finish(inputs, outs)
+
+    stage = StageTrace("linear")
+    residual_vars = [Var(a) for a in avals]
+    tangent_vars = [Var(a.to_tangent_aval()) for a, on in zip(avals, active, strict=True) if on]
+    with backend.set_current_trace(stage):
+        given = [StageTracer(stage, v, None) for v in residual_vars]
+        t = iter(StageTracer(stage, v, None) for v in tangent_vars)
+        for on in active[:n_cond]:  # a tangent of the condition's constants moves nothing
+            if on:
+                next(t)
+        t_consts = [next(t) for on in active[n_cond:start] if on]
+        t_carry = []
+        for was, on, a in zip(active[start:], on_carry, tangent[n_body:], strict=True):
+            if on:
+                t_carry.append(next(t) if was else zeros(a))
+        results = bind(
+            while_p,
+            *given[:n_cond],
+            *captured,
+            *given[n_cond:start],
+            *t_consts,
+            *given[start:],
+            *t_carry,
+            cond=joint_cond,
+            body=joint_body,
+            n_cond=n_cond,
+            n_body=len(captured) + n_body + len(t_consts),
+        )
+        outs = [stage.lift(x) for x in results[n_carry:]]
+    linear, linear_consts = stage.finish([*residual_vars, *tangent_vars], outs)
+    if linear_consts:
+        raise NotImplementedError("while_loop: the body captured a value.")
+    return Linearized(
+        intern(primal), tuple(primal_consts), intern(linear), tuple(range(len(avals))), on_carry
+    )
+
+
+def _transpose(cts: Any, args: Any, **_: Any) -> Any:
+    raise ValueError(
+        "Reverse-mode differentiation does not work for lax.while_loop or lax.fori_loop with "
+        "dynamic start/stop values: the number of steps to store is not known.\nFix: use "
+        "lax.scan, or lax.fori_loop with static bounds, or forward mode (jaxcore.jvp)."
+    )
+
+
+def _batch(
+    size: int,
+    args: Sequence[Any],
+    dims: Sequence[int | None],
+    *,
+    cond: Any,
+    body: Any,
+    n_cond: int,
+    n_body: int,
+) -> Any:
+    import jaxcore.numpy as jnp
+    from jaxcore.ops.custom_vjp import broadcast_batch
+    from jaxcore.transforms.vmap import batch_program
+
+    start = n_cond + n_body
+    on = [d is not None for d in dims[start:]]
+    while True:
+        carry_dims = tuple(0 if o else None for o in on)
+        test = batch_program(cond, size, (*dims[:n_cond], *carry_dims))
+        step = batch_program(body, size, (*dims[n_cond:start], *carry_dims))
+        own = test.dims[0] is not None  # each example ends at its own time
+        grown = [o or own or d is not None for o, d in zip(on, step.dims, strict=True)]
+        if grown == on:
+            break
+        on = grown
+    n_test = n_cond + len(test.consts)
+
+    def ends(*values: Any) -> list[Any]:
+        done = run_program(test.program, values)[0]
+        return [jnp.any(done) if own else done]
+
+    def advance(*values: Any) -> list[Any]:
+        test_consts, rest = values[: n_test if own else 0], values[n_test if own else 0 :]
+        results = run_program(step.program, rest)
+        carry = rest[len(rest) - len(on) :]
+        out = [
+            broadcast_batch(x, d, size) if o else x
+            for x, d, o in zip(results, step.dims, on, strict=True)
+        ]
+        if not own:
+            return out
+        going = run_program(test.program, [*test_consts, *carry])[0]
+        going = broadcast_batch(going, test.dims[0], size)
+        return [
+            jnp.where(going.reshape((size,) + (1,) * (len(aval_of(new).shape) - 1)), new, old)
+            for new, old in zip(out, carry, strict=True)
+        ]
+
+    carry = [
+        broadcast_batch(x, d, size) if o else x
+        for x, d, o in zip(args[start:], dims[start:], on, strict=True)
+    ]
+    test_consts = [*test.consts, *args[:n_cond]]
+    step_consts = [*(test_consts if own else []), *step.consts, *args[n_cond:start]]
+    carry_avals = [aval_of(x) for x in carry]
+    new_cond, c1 = trace_program(ends, [*map(aval_of, test_consts), *carry_avals], "cond")
+    new_body, c2 = trace_program(advance, [*map(aval_of, step_consts), *carry_avals], "body")
+    results = bind(
+        while_p,
+        *c1,
+        *test_consts,
+        *c2,
+        *step_consts,
+        *carry,
+        cond=new_cond,
+        body=new_body,
+        n_cond=len(c1) + len(test_consts),
+        n_body=len(c2) + len(step_consts),
+    )
+    return results, [0 if o else None for o in on]
+
+
+def _lower(
+    b: Any,
+    operands: Sequence[Any],
+    avals_in: Any,
+    avals_out: Any,
+    *,
+    cond: Any,
+    body: Any,
+    n_cond: int,
+    n_body: int,
+) -> list[Any]:
+    start = n_cond + n_body
+    loop = b.op("stablehlo.while", avals_out, operands[start:], regions=2)
+    b.region(loop, avals_out, lambda *v: b.call(cond, [*operands[:n_cond], *v]), 0)
+    b.region(loop, avals_out, lambda *v: b.call(body, [*operands[n_cond:start], *v]), 1)
+    return list(loop.results)
+
+
+def _cost(avals_in: Any, avals_out: Any, *, cond: Any, body: Any, **_: Any) -> int:
+    """One step: how many there are is not known."""
+    from jaxcore.cost import program_flops
+
+    return program_flops(cond) + program_flops(body)
+
+
+while_p = Primitive(
+    "while",
+    _type,
+    linearize=_linearize,
+    transpose=_transpose,
+    batch=_batch,
+    lower=_lower,
+    cost=_cost,
+    effects=lambda avals, params: params["cond"].effects | params["body"].effects,
+    multiple_results=True,
+)
+
+
+@mirror(backend.while_p)
+def _from_jax(args: Sequence[Any], params: dict[str, Any]) -> Any:
+    from jaxcore.ops.call import program_from_jaxpr
+
+    n_cond, n_body = params["cond_nconsts"], params["body_nconsts"]
+    cond, cond_consts = program_from_jaxpr(params["cond_jaxpr"], "cond")
+    body, body_consts = program_from_jaxpr(params["body_jaxpr"], "body")
+    operands = [
+        *cond_consts,
+        *args[:n_cond],
+        *body_consts,
+        *args[n_cond : n_cond + n_body],
+        *args[n_cond + n_body :],
+    ]
+    return (
+        while_p,
+        operands,
+        {
+            "cond": cond,
+            "body": body,
+            "n_cond": n_cond + len(cond_consts),
+            "n_body": n_body + len(body_consts),
+        },
+    )
