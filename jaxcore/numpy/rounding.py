@@ -11,14 +11,14 @@ from jaxcore.numpy.elementwise import asarray, where
 from jaxcore.numpy.logic import isnan, isneginf, isposinf
 from jaxcore.numpy.promote import array, inexact, to_dtype
 from jaxcore.ops.arithmetic import constant, div, mul
-from jaxcore.ops.compare import ge, lt
+from jaxcore.ops.compare import lt
 from jaxcore.ops.convert import imag, make_complex, real
 from jaxcore.ops.elementwise import ceil_p, floor_p, round_p
 from jaxcore.ops.rules import kind_of
 from jaxcore.primitive import Primitive
 from jaxcore.trace import aval_of, bind
 
-__all__ = ["around", "ceil", "fix", "floor", "nan_to_num", "rint", "round", "trunc"]
+__all__ = ["around", "ceil", "floor", "nan_to_num", "rint", "round", "trunc"]
 
 _EVEN = jax.lax.RoundingMethod.TO_NEAREST_EVEN
 
@@ -53,14 +53,6 @@ def trunc(x: Any, /) -> Any:
     if done:
         return asarray(x)
     return where(lt(x, constant(x, 0)), bind(ceil_p, x), bind(floor_p, x))
-
-
-def fix(x: Any, out: None = None) -> Any:
-    """`x` rounded towards 0, as a float."""
-    if out is not None:
-        raise NotImplementedError("The 'out' argument to jnp.fix is not supported.")
-    x = inexact("fix", x)
-    return where(ge(x, constant(x, 0)), bind(floor_p, x), bind(ceil_p, x))
 
 
 def rint(x: Any, /) -> Any:
