@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from jaxcore import backend
+from jaxcore.collector import collector_paused
 from jaxcore.ir import Program, Var
 from jaxcore.lower import program_p
 
@@ -69,5 +70,5 @@ def lower_program(
 
     run.__name__ = run.__qualname__ = name
     values = [x for x, keep in zip([*consts, *leaves], kept, strict=True) if keep]
-    with backend.set_current_trace(backend.eval_trace):
+    with backend.set_current_trace(backend.eval_trace), collector_paused():
         return jax.jit(run, donate_argnums=tuple(donate)).lower(*values), kept

@@ -19,6 +19,7 @@ import numpy as np
 
 from jaxcore import backend, errors
 from jaxcore.backend import ShapedArray
+from jaxcore.collector import collector_paused
 from jaxcore.ir import Atom, Equation, Literal, Program, Var, intern
 from jaxcore.primitive import Primitive, from_jax
 from jaxcore.source import Source, current_source, swap_source
@@ -330,11 +331,12 @@ def trace_program(
     """
     trace = StageTrace(name)
     inputs = [Var(a) for a in avals]
-    with backend.set_current_trace(trace):
-        results = fun(*[StageTracer(trace, v, None) for v in inputs])
-        outputs = [trace.lift(r) for r in results]
-    program, consts = trace.finish(inputs, outputs)
-    return intern(program), consts
+    with collector_paused():
+        with backend.set_current_trace(trace):
+            results = fun(*[StageTracer(trace, v, None) for v in inputs])
+            outputs = [trace.lift(r) for r in results]
+        program, consts = trace.finish(inputs, outputs)
+        return intern(program), consts
 
 
 def eval_program(program: Program, args: Sequence[Any]) -> list[Any]:
