@@ -36,6 +36,7 @@ from jaxcore.stages import eval_shape, make_jaxpr
 from jaxcore.trace import is_staging
 from jaxcore.transforms.derivative import jvp, linearize, vjp
 from jaxcore.transforms.grad import grad, stop_gradient, value_and_grad
+from jaxcore.transforms.jacobian import hessian, jacfwd, jacobian, jacrev
 from jaxcore.transforms.vmap import vmap
 
 __version__ = "0.1.0"
@@ -53,7 +54,11 @@ __all__ = [
     "devices",
     "eval_shape",
     "grad",
+    "hessian",
     "is_staging",
+    "jacfwd",
+    "jacobian",
+    "jacrev",
     "jit",
     "jvp",
     "lax",

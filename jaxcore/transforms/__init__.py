@@ -5,4 +5,5 @@ transpose   the linear part run backwards
 vmap        batching
 derivative  jvp, vjp, linearize
 grad        grad, value_and_grad, stop_gradient
+jacobian    jacfwd, jacrev, hessian
 """
