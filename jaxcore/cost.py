@@ -79,7 +79,8 @@ def program_bytes(program: Program) -> int:
 def _flops(eq: Equation) -> int:
     called = _called(eq)
     if called is not None:
-        return _weigh(eq, called, program_flops)
+        programs, times = called
+        return times * sum(program_flops(p) for p in programs)
     rule = eq.primitive.cost or _COSTS.get(eq.primitive.name)
     avals_out = [v.aval for v in eq.outputs]
     if rule is None:
@@ -89,64 +90,67 @@ def _flops(eq: Equation) -> int:
 
 def _flops_inside(eq: Equation) -> Iterator[tuple[str, int]]:
     """Operations of one equation by path, relative to the equation's own."""
-    total = _flops(eq)
     called = _called(eq)
     if called is None:
-        inside = [p for p in eq.params.values() if isinstance(p, Program)]
-        # An equation of one program with a cost rule of its own: a loop that runs n times.
-        once = program_flops(inside[0]) if len(inside) == 1 else 0
-        if not once or total % once:
-            yield "", total
-            return
-        called = ([inside[0]], total // once)
+        yield "", _flops(eq)
+        return
     programs, times = called
-    dearest = max(programs, key=program_flops)
-    for path, flops in flops_by_path(dearest).items():
-        yield path, flops * times
+    for program in programs:
+        for path, flops in flops_by_path(program).items():
+            yield path, flops * times
 
 
 def _bytes(eq: Equation) -> int:
     called = _called(eq)
     if called is not None:
-        return _weigh(eq, called, program_bytes)
+        programs, times = called
+        return times * sum(program_bytes(p) for p in programs)
     atoms = [x.aval for x in (*eq.inputs, *eq.outputs) if type(x) is not Literal]
     return sum(math.ceil(a.size * a.dtype.itemsize) for a in atoms)
 
 
-def _weigh(eq: Equation, called: tuple[list[Program], int], count: Callable[..., int]) -> int:
-    programs, times = called
-    return times * max(count(p) for p in programs)
-
-
 def _called(eq: Equation) -> tuple[list[Program], int] | None:
-    """The programs that an equation stands for, of which one runs, and how often."""
-    name, params = eq.primitive.name, eq.params
-    if name in ("call", "custom_jvp_call", "custom_vjp_call"):
-        return [params["program"]], 1
-    rule = _LOOPS.get(name)
-    if rule is None or eq.primitive.cost is not None:
+    """The programs that an equation runs, and how often; None where it is an operation itself."""
+    rule = _RUNS.get(eq.primitive.name)
+    if rule is None:
         return None
-    jaxprs, times = rule(params)
-    if not jaxprs:
-        return None
+    functions, times = rule(eq.params)
+    programs = [_program(f, eq.primitive.name) for f in functions]
+    if eq.primitive.name == "cond":
+        programs = [max(programs, key=program_flops)]
+    return programs, times
+
+
+def _program(function: Any, name: str) -> Program:
+    if isinstance(function, Program):
+        return function
     from jaxcore.ops.call import program_from_jaxpr
 
-    return [program_from_jaxpr(backend.close_jaxpr(j), name)[0] for j in jaxprs], times
+    return program_from_jaxpr(backend.close_jaxpr(function), name)[0]
 
 
-# JAX primitives that hold functions: (functions of which one runs, how often).
-_LOOPS: dict[str, Callable[[dict[str, Any]], tuple[Sequence[Any], int]]] = {
-    "scan": lambda p: ([p["jaxpr"]], p["length"]),
-    "while": lambda p: ([p["body_jaxpr"]], 1),
+def _function(p: dict[str, Any]) -> Any:
+    return p["program"] if "program" in p else p["jaxpr"]
+
+
+def _scan(p: dict[str, Any]) -> tuple[Sequence[Any], int]:
+    return [_function(p)], p["length"]
+
+
+def _while(p: dict[str, Any]) -> tuple[Sequence[Any], int]:
+    return [p["cond"], p["body"]] if "body" in p else [p["cond_jaxpr"], p["body_jaxpr"]], 1
+
+
+# Primitives that run functions, ours and JAX's: the functions by parameter, and how often.
+_RUNS: dict[str, Callable[[dict[str, Any]], tuple[Sequence[Any], int]]] = {
+    **dict.fromkeys(("call", "custom_jvp_call", "custom_vjp_call"), lambda p: ([p["program"]], 1)),
+    **dict.fromkeys(
+        ("remat", "remat2", "checkpoint", "jit", "pjit"), lambda p: ([_function(p)], 1)
+    ),
+    **dict.fromkeys(("closed_call", "core_call"), lambda p: ([p["call_jaxpr"]], 1)),
+    "scan": _scan,
+    "while": _while,
     "cond": lambda p: (p["branches"], 1),
-    "remat": lambda p: ([p["jaxpr"]], 1),
-    "remat2": lambda p: ([p["jaxpr"]], 1),
-    "checkpoint": lambda p: ([p["jaxpr"]], 1),
-    "jit": lambda p: ([p["jaxpr"]], 1),
-    "pjit": lambda p: ([p["jaxpr"]], 1),
-    "closed_call": lambda p: ([p["call_jaxpr"]], 1),
-    "core_call": lambda p: ([p["call_jaxpr"]], 1),
-    "shard_map": lambda p: ([p["jaxpr"]], math.prod(p["mesh"].shape.values())),
 }
 
 

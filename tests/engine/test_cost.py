@@ -93,11 +93,11 @@ def test_flops_of_functions_in_equations(count, f, args):
     assert flops(f, *args) == count
 
 
-def test_a_while_loop_counts_its_body_once():
+def test_a_while_loop_counts_condition_and_body_once():
     def f(x):
         return lax.while_loop(lambda c: lax.lt(c[0], np.float32(3)), lambda c: lax.sin(c), x)
 
-    assert flops(f, zeros(6)) == 6
+    assert flops(f, zeros(6)) == 1 + 6
 
 
 def test_backward_of_a_product_costs_twice_the_forward():

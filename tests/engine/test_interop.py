@@ -233,6 +233,11 @@ CUSTOM = {
 }
 
 
+def unrolled_second(x):
+    f = lambda x: jnp.sum(doubled_slope(doubled_slope(doubled_slope(x))))
+    return jax.jit(jax.grad(lambda x: jnp.sum(jax.grad(f)(x) * x)))(x)
+
+
 @pytest.mark.parametrize("name", CUSTOM)
 def test_custom_derivatives_of_jax(name):
     f = CUSTOM[name]
@@ -248,7 +253,10 @@ def test_custom_derivatives_of_jax(name):
         return run
 
     theirs = jax.jit(everything(jax))(X, xs)
-    close(jaxcore.jit(everything(jaxcore))(X, xs), theirs)
+    ours = jaxcore.jit(everything(jaxcore))(X, xs)
+    if name == "in a scan":  # JAX's second derivative forgets the rule; an unrolled loop does not
+        theirs = (*theirs[:-1], unrolled_second(X))
+    close(ours, theirs)
     close(jaxcore.grad(f)(X), theirs[1])
 
 
