@@ -45,7 +45,7 @@ def _compile(primitive: Primitive, params: dict[str, Any]) -> Callable[..., list
         return out if primitive.multiple_results else [out]
 
     operation.__name__ = operation.__qualname__ = primitive.name
-    return jit(operation)
+    return jit(operation).dispatch
 
 
 # Programs are interned weakly; the executables that eager code runs keep theirs alive, the least

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jaxcore.primitive import Primitive
     from jaxcore.source import Source
 
-__all__ = ["UnexpectedTracerError", "check_live", "format_aval", "with_source"]
+__all__ = ["UnexpectedTracerError", "check_live", "format_aval", "user_error", "with_source"]
 
 UnexpectedTracerError = jax.errors.UnexpectedTracerError
 
@@ -48,6 +48,16 @@ def with_source(
         return type(error)(text)
     except TypeError:
         return TypeError(text)
+
+
+def user_error(kind: type[Exception], message: str, *operands: Any) -> Exception:
+    """An error found before any primitive is applied: with the operands' types and the line."""
+    from jaxcore.source import current_source
+    from jaxcore.trace import aval_of
+
+    types = ", ".join(format_aval(aval_of(x)) for x in operands)
+    line = describe_source(current_source())
+    return kind(f"{message}\n  Operands: {types}\n  Your line: {line}")
 
 
 def origin(tracer: Any) -> str:

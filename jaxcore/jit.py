@@ -9,7 +9,7 @@ of `program_p`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import update_wrapper
+from types import MethodType
 from typing import Any
 
 import jax
@@ -19,11 +19,11 @@ from jaxcore.compile import Entry, compile_program
 from jaxcore.ir import Program
 from jaxcore.lower import bind_program
 from jaxcore.ops.call import call
-from jaxcore.signature import Call, function_name, settings_of
-from jaxcore.stages import Traced, eval_shape
+from jaxcore.signature import Call, Settings, function_name, settings_of
+from jaxcore.stages import Lowered, Traced, eval_shape
 from jaxcore.trace import JaxcoreTrace, aval_of, trace_program
 
-__all__ = ["jit", "jit_program"]
+__all__ = ["Jitted", "jit", "jit_program"]
 
 
 def _placement(x: Any) -> Any:
@@ -37,7 +37,7 @@ def jit(
     static_argnames: str | Iterable[str] | None = None,
     donate_argnums: int | Sequence[int] | None = None,
     donate_argnames: str | Iterable[str] | None = None,
-) -> Callable[..., Any]:
+) -> Jitted:
     """Compile `fun`: traced once for each set of argument types, then dispatched by JAX's C++
     runtime.
 
@@ -50,7 +50,7 @@ def jit(
         be used again.
 
     Returns:
-      A function with the attributes ``trace``, ``lower`` and ``eval_shape`` (called with example
+      A function with the methods ``trace``, ``lower`` and ``eval_shape`` (called with example
       arguments).
 
     Raises:
@@ -69,14 +69,69 @@ def jit(
     if not callable(fun):
         raise TypeError(f"jit expects a function, got {fun!r} of type {type(fun).__name__}.")
     settings = settings_of(fun, static_argnums, static_argnames, donate_argnums, donate_argnames)
-    entries: dict[Any, Entry] = {}
-    traced: dict[Any, tuple[Program, list[Any], Any]] = {}
-    name = function_name(fun)
+    return Jitted(fun, settings)
 
-    def cache_miss(*args: Any, **kwargs: Any) -> tuple[Any, Any, bool]:
-        call_ = Call(fun, settings, args, kwargs)
+
+class Jitted:  # noqa: D101 (its docstring is that of the function)
+    # A jitted function. It has slots and no __dict__ on purpose: functools.wraps copies the
+    # __dict__ of what it wraps, and jax.jit(f) must not take f's `lower` for its own.
+    __slots__ = ("__weakref__", "__wrapped__", "_entries", "_programs", "_settings", "dispatch")
+
+    def __init__(self, fun: Callable[..., Any], settings: Settings) -> None:
+        self.__wrapped__ = fun
+        self._settings = settings
+        self._entries: dict[Any, Entry] = {}
+        self._programs: dict[Any, tuple[Program, list[Any], Any]] = {}
+        self.dispatch = backend.dispatcher(
+            fun, self._cache_miss, settings.static_argnums, settings.static_argnames
+        )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.dispatch(*args, **kwargs)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else MethodType(self, instance)
+
+    def __repr__(self) -> str:
+        return f"<jitted {function_name(self.__wrapped__)}>"
+
+    @property
+    def __name__(self) -> str:
+        return function_name(self.__wrapped__)
+
+    @property
+    def __doc__(self) -> str | None:  # type: ignore[override]
+        return self.__wrapped__.__doc__
+
+    def trace(self, *args: Any, **kwargs: Any) -> Traced:
+        """Trace for these arguments without compiling."""
+        return Traced(self.__wrapped__, self._settings, args, kwargs)
+
+    def lower(self, *args: Any, **kwargs: Any) -> Lowered:
+        """Trace and lower for these arguments without compiling."""
+        return self.trace(*args, **kwargs).lower()
+
+    def eval_shape(self, *args: Any, **kwargs: Any) -> Any:
+        """The types of the result."""
+        return eval_shape(self.__wrapped__, *args, **kwargs)
+
+    def clear_cache(self) -> None:
+        """Forget what was traced and compiled."""
+        self._entries.clear()
+        self._programs.clear()
+        self.dispatch = backend.dispatcher(
+            self.__wrapped__,
+            self._cache_miss,
+            self._settings.static_argnums,
+            self._settings.static_argnames,
+        )
+
+    def _cache_miss(self, *args: Any, **kwargs: Any) -> tuple[Any, Any, bool]:
+        """What the C++ dispatcher calls for types it has not seen, and for tracers."""
+        fun, name = self.__wrapped__, self.__name__
+        call_ = Call(fun, self._settings, args, kwargs)
         if not backend.at_top_level():
-            return _nested(fun, call_, name, traced), None, False
+            return self._nested(call_), None, False
         for i, x in enumerate(call_.leaves):
             if isinstance(x, backend.Tracer):
                 raise errors.leaked(x)
@@ -84,12 +139,12 @@ def jit(
                 raise errors.deleted(x, f"Argument {call_.path(i)} of {name}")
         avals = [aval_of(x) for x in call_.leaves]
         key = (call_.key(avals), tuple(_placement(x) for x in call_.leaves))
-        entry = entries.get(key)
+        entry = self._entries.get(key)
         if entry is None:
             out: list[Any] = []
             program, consts = trace_program(call_.function(fun, out), avals, name)
             compiled, kept = compile_program(program, consts, call_.leaves, call_.donated, name)
-            entry = entries[key] = Entry(compiled, consts, out[-1], kept)
+            entry = self._entries[key] = Entry(compiled, consts, out[-1], kept)
         outputs = entry.run(call_.leaves)
         result = jax.tree.unflatten(entry.out_tree, outputs)
         fast = backend.fast_path(
@@ -97,49 +152,29 @@ def jit(
         )
         return result, fast, False
 
-    dispatch = backend.dispatcher(
-        fun, cache_miss, settings.static_argnums, settings.static_argnames
-    )
-    update_wrapper(dispatch, fun)
-    dispatch.trace = lambda *args, **kwargs: Traced(fun, settings, args, kwargs)
-    dispatch.lower = lambda *args, **kwargs: Traced(fun, settings, args, kwargs).lower()
-    dispatch.eval_shape = lambda *args, **kwargs: eval_shape(fun, *args, **kwargs)
+    def _nested(self, call_: Call) -> Any:
+        """A call met while another trace is current: one call of a program.
 
-    def clear_cache() -> None:
-        entries.clear()
-        traced.clear()
-
-    dispatch.clear_cache = clear_cache
-    return dispatch
-
-
-def _nested(
-    fun: Callable[..., Any],
-    call_: Call,
-    name: str,
-    traced: dict[Any, tuple[Program, list[Any], Any]],
-) -> Any:
-    """A jitted function met while another trace is current: one call of its program.
-
-    A function that captured no tracer is not run again for the same argument types (as in JAX);
-    one that did is, because the captured value is another one each time.
-    """
-    avals = [aval_of(x) for x in call_.leaves]
-    key = call_.key(avals)
-    found = traced.get(key)
-    if found is None:
-        out: list[Any] = []
-        found = (*trace_program(call_.function(fun, out), avals, name), out[-1])
-        if not any(isinstance(c, backend.Tracer) for c in found[1]):
-            traced[key] = found
-    program, consts, out_tree = found
-    trace = backend.current_trace()
-    operands = [*consts, *call_.leaves]
-    if isinstance(trace, JaxcoreTrace):
-        results = call(program, operands)
-    else:
-        results = bind_program(program, operands)
-    return jax.tree.unflatten(out_tree, results)
+        A function that captured no tracer is not run again for the same argument types (as in
+        JAX); one that did is, because the captured value is another one each time.
+        """
+        avals = [aval_of(x) for x in call_.leaves]
+        key = call_.key(avals)
+        found = self._programs.get(key)
+        if found is None:
+            out: list[Any] = []
+            traced = trace_program(call_.function(self.__wrapped__, out), avals, self.__name__)
+            found = (*traced, out[-1])
+            if not any(isinstance(c, backend.Tracer) for c in found[1]):
+                self._programs[key] = found
+        program, consts, out_tree = found
+        trace = backend.current_trace()
+        operands = [*consts, *call_.leaves]
+        if isinstance(trace, JaxcoreTrace):
+            results = call(program, operands)
+        else:
+            results = bind_program(program, operands)
+        return jax.tree.unflatten(out_tree, results)
 
 
 def jit_program(program: Program) -> Callable[..., list[Any]]:

@@ -219,3 +219,35 @@ def test_exception_leaves_no_trace_behind():
             transform(broken)(jnp.ones(2)[0] if transform is jaxcore.grad else jnp.ones(2))
     assert not jaxcore.is_staging()
     assert float(jaxcore.jit(lambda x: x + 1)(1.0)) == 2.0
+
+
+def test_jax_over_ours_keeps_its_own_stages():
+    f = jaxcore.jit(lambda x: x * 2)
+    assert "mul" in str(jax.make_jaxpr(f)(1.0)) or "jaxcore_program" in str(jax.make_jaxpr(f)(1.0))
+    lowered = jax.jit(f, donate_argnums=0).lower(np.ones(3, np.float32))
+    assert isinstance(lowered, jax.stages.Lowered)
+    assert "donor" in lowered.as_text() or "aliasing" in lowered.as_text()
+
+
+def test_jitted_methods_bind():
+    class Scale:
+        def __init__(self, by):
+            self.by = by
+
+        @jaxcore.jit
+        def double(x):
+            """Twice x."""
+            return x * 2
+
+        def __hash__(self):
+            return hash(self.by)
+
+        def __eq__(self, other):
+            return isinstance(other, Scale) and self.by == other.by
+
+    class Static(Scale):
+        apply = jaxcore.jit(lambda self, x: x * self.by, static_argnums=0)
+
+    assert Scale.double.__name__ == "double" and Scale.double.__doc__ == "Twice x."
+    assert float(Static(3.0).apply(2.0)) == 6.0
+    assert float(Static(4.0).apply(2.0)) == 8.0
