@@ -4,18 +4,23 @@ keep working.
 
 from __future__ import annotations
 
+import linecache
 from collections.abc import Sequence
+from inspect import CO_VARARGS
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import jax
+import numpy as np
 
 from jaxcore import backend
+from jaxcore.source import is_internal
 
 if TYPE_CHECKING:
     from jaxcore.primitive import Primitive
     from jaxcore.source import Source
 
-__all__ = ["UnexpectedTracerError", "check_live", "format_aval", "user_error", "with_source"]
+__all__ = ["UnexpectedTracerError", "check_live", "format_aval", "explain", "with_source"]
 
 UnexpectedTracerError = jax.errors.UnexpectedTracerError
 
@@ -50,14 +55,47 @@ def with_source(
         return TypeError(text)
 
 
-def user_error(kind: type[Exception], message: str, *operands: Any) -> Exception:
-    """An error found before any primitive is applied: with the operands' types and the line."""
-    from jaxcore.source import current_source
+def explain(error: Exception) -> None:
+    """Add to an error raised inside the library the user's line and the operands' full types.
+
+    Called where an exception leaves a traced function: the traceback tells which line of the
+    user's called which function with what, so the functions themselves need not keep track.
+    """
+    message = str(error)
+    if "Your line:" in message or not isinstance(error, TypeError | ValueError | IndexError):
+        return
+    frames = []
+    tb = error.__traceback__
+    while tb is not None:
+        frames.append((tb.tb_frame, tb.tb_lineno))
+        tb = tb.tb_next
+    users = [i for i, (f, _) in enumerate(frames) if not is_internal(f.f_code.co_filename)]
+    if not users or users[-1] == len(frames) - 1:  # raised by the user's own code
+        return
+    frame, line = frames[users[-1]]
+    called = frames[users[-1] + 1][0]
+    text = linecache.getline(frame.f_code.co_filename, line).strip()
+    where = f"{frame.f_code.co_filename}:{line} ({frame.f_code.co_qualname})"
+    operands = _operands(called)
+    shown = f"\n  Operands: {operands}" if operands else ""
+    error.args = (f"{message}{shown}\n  Your line: {where}: {text}", *error.args[1:])
+
+
+def _operands(frame: FrameType) -> str:
+    """``name: type`` of the array arguments of a running function."""
     from jaxcore.trace import aval_of
 
-    types = ", ".join(format_aval(aval_of(x)) for x in operands)
-    line = describe_source(current_source())
-    return kind(f"{message}\n  Operands: {types}\n  Your line: {line}")
+    code = frame.f_code
+    count = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & CO_VARARGS)
+    found = []
+    for name in code.co_varnames[:count]:
+        value = frame.f_locals.get(name)
+        values = value if isinstance(value, tuple | list) else (value,)
+        for i, x in enumerate(values):
+            if isinstance(x, jax.Array | backend.Tracer | np.ndarray):
+                label = f"{name}[{i}]" if values is value else name
+                found.append(f"{label}: {format_aval(aval_of(x))}")
+    return ", ".join(found)
 
 
 def origin(tracer: Any) -> str:

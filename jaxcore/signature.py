@@ -170,8 +170,12 @@ class Call:
                     args[where] = value
                 else:
                     kwargs[where] = value
-            with fresh_path():
-                result = fun(*args, **kwargs)
+            try:
+                with fresh_path():
+                    result = fun(*args, **kwargs)
+            except Exception as error:
+                errors.explain(error)
+                raise
             leaves, tree = jax.tree.flatten(result)
             for i, x in enumerate(leaves):
                 if not _is_valid(x):

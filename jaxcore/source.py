@@ -69,6 +69,9 @@ class _State(threading.local):
 _state = _State()
 _internal: dict[str, bool] = {}
 _hidden_roots: list[str] = [_HERE]
+if not os.path.isdir(os.path.join(_HERE, "nn")):  # installed in place: the layers stand beside us
+    _beside = os.path.dirname(os.path.dirname(_HERE))
+    _hidden_roots += [os.path.join(_beside, layer) + os.sep for layer in ("nn", "train")]
 
 
 def hide_from_sources(file: str) -> None:
@@ -77,7 +80,8 @@ def hide_from_sources(file: str) -> None:
     _internal.clear()
 
 
-def _is_internal(filename: str) -> bool:
+def is_internal(filename: str) -> bool:
+    """True for files of jaxcore, JAX and what stands between them and the user."""
     known = _internal.get(filename)
     if known is None:
         known = backend.source_file_is_jax(filename) or filename.startswith("<frozen")
@@ -95,7 +99,7 @@ def current_source() -> Source:
     frame = sys._getframe(2)
     while frame is not None:
         code = frame.f_code
-        if not _is_internal(code.co_filename):
+        if not is_internal(code.co_filename):
             return Source(code, frame.f_lasti, _state.path)
         frame = frame.f_back  # type: ignore[assignment]
     return Source(None, 0, _state.path)

@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-from jaxcore import backend
+from jaxcore import backend, errors
 from jaxcore.eager import remember
 from jaxcore.ir import Program, intern
 from jaxcore.ops.basic import zeros
@@ -96,7 +96,11 @@ def linearize_flat(
             tangents.append(var)
         args.append(p)
     with backend.set_current_trace(trace):
-        pairs = [trace.split(x) for x in fun(*args)]
+        try:
+            pairs = [trace.split(x) for x in fun(*args)]
+        except Exception as error:
+            errors.explain(error)
+            raise
     trace.invalidate()
     active_out = [t is not None for _, t in pairs]
     program, residuals = trace.linear.finish(tangents, [t for _, t in pairs if t is not None])

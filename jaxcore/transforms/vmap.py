@@ -221,7 +221,11 @@ def vmap(
         ]
         with backend.set_current_trace(trace):
             new_args, new_kwargs = jax.tree.unflatten(tree, tracers)
-            outs, out_tree = jax.tree.flatten(fun(*new_args, **new_kwargs))
+            try:
+                outs, out_tree = jax.tree.flatten(fun(*new_args, **new_kwargs))
+            except Exception as error:
+                errors.explain(error)
+                raise
         out_dims = _axes_leaves(name, jax.tree.unflatten(out_tree, outs), out_axes, "out_axes")
         results = [_restore(name, trace, x, d) for x, d in zip(outs, out_dims, strict=True)]
         trace.invalidate()
