@@ -186,14 +186,12 @@ def _split(name: str, ary: Any, cuts: Any, axis: int) -> list[Array]:
     if isinstance(cuts, Sequence) or (isinstance(cuts, np.ndarray | jax.Array) and np.ndim(cuts)):
         if any(isinstance(c, backend.Tracer) for c in cuts):
             return _jnp.split(ary, cuts, axis)
-        bounds = [
-            0,
-            *[min(max(c + size if c < 0 else c, 0), size) for c in (index(c) for c in cuts)],
-            size,
-        ]
+        bounds = [0, *map(index, cuts), size]
         sizes = [stop - start for start, stop in pairwise(bounds)]
         if any(n < 0 for n in sizes):
-            return _jnp.split(ary, cuts, axis)
+            raise ValueError(
+                f"{name}: the parts before indices {tuple(cuts)} of axis {at}, of size {size}, would "
+                "have negative sizes. Fix: give indices in ascending order, none beyond the end.")
     else:
         parts = index(cuts)
         if name != "array_split" and size % parts:

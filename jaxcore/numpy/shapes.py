@@ -77,17 +77,43 @@ def reshape(
       >>> jnp.reshape(jnp.arange(6), (2, -1)).shape
       (2, 3)
     """
-    if order != "C" or out_sharding is not None or copy is False:
+    if out_sharding is not None:
         return _jnp.reshape(a, shape, order, copy=copy, out_sharding=out_sharding)
+    if copy is False:
+        raise NotImplementedError("jnp.reshape(copy=False) is not supported: no array is a view.")
     a, aval = typed("reshape", a)
     old = aval.shape
     try:
         new = _new_shape(old, shape if type(shape) is tuple else _hashable(shape))
     except (TypeError, ValueError):
-        return _jnp.reshape(a, shape)  # JAX's words for what is wrong, or a symbolic size
+        raise _reshape_error(old, shape) from None
+    if order == "F":  # the same in row-major order, with the axes of both reversed
+        return transpose(reshape(transpose(a), new[::-1]))
+    if order != "C":
+        raise NotImplementedError(
+            f"Unexpected value for 'order' argument: {order!r}; expected 'C' or 'F'."
+        )
     if new == old:
         return as_value(a)
     return bind(reshape_p, a, new_sizes=new)
+
+
+def _reshape_error(old: tuple[int, ...], shape: Any) -> TypeError:
+    """What is wrong with the new `shape`."""
+    sizes = _hashable(shape)
+    sizes = sizes if isinstance(sizes, tuple) else (sizes,)
+    if not all(isinstance(n, int | np.integer) for n in sizes):
+        return TypeError(
+            "Shapes must be 1D sequences of concrete values of integer type, got "
+            f"{shape}. Fix: a size must be known while tracing; mark it static in jit, or take it "
+            "from x.shape."
+        )
+    many = "" if -1 in sizes else f" (size {math.prod(sizes)})"
+    return TypeError(
+        f"cannot reshape array of shape {tuple(old)} (size {math.prod(old)}) into shape "
+        f"{tuple(sizes)}{many}. Fix: the product of the sizes must stay the same; one size may be "
+        "-1."
+    )
 
 
 def _hashable(shape: Any) -> Any:
@@ -96,9 +122,11 @@ def _hashable(shape: Any) -> Any:
 
 def ravel(a: Any, order: str = "C", *, out_sharding: Any = None) -> Array:
     """All elements of `a` in one axis."""
-    if order != "C" or out_sharding is not None:
-        return _jnp.ravel(a, order)
+    if out_sharding is not None:
+        return _jnp.ravel(a, order, out_sharding=out_sharding)
     a, aval = typed("ravel", a)
+    if order not in ("C", "K"):
+        return reshape(a, (math.prod(aval.shape),), order)
     if len(aval.shape) == 1:
         return as_value(a)
     return bind(reshape_p, a, new_sizes=(math.prod(aval.shape),))

@@ -114,6 +114,8 @@ slice_p = linear(
 
 def _split_type(x: ShapedArray, *, sizes: tuple[int, ...], axis: int) -> list[ShapedArray]:
     shape = x.shape
+    if any(n < 0 for n in sizes):
+        raise ValueError(f"Sizes passed to split must be nonnegative, got {list(sizes)}.")
     if sum(sizes) != shape[axis]:
         raise ValueError(
             f"Sum of sizes {sum(sizes)} must be equal to dimension {axis} of the operand shape "
