@@ -1,8 +1,7 @@
 """Every name of jax and jaxlib that is not public API, and nothing else.
 
 Supported window: Python 3.11 to 3.13, jax 0.10.2 to 0.12. The rest of the code base imports from
-  here, so that a
-new release of jax is met in one file.
+here, so that a new release of jax is met in one file.
 """
 
 from __future__ import annotations
@@ -11,40 +10,30 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import numpy as np
 from jax._src import (
     ad_util,
     config,
     core,
     dtypes,
-    linear_util,
     pjit,
     source_info_util,
     traceback_util,
     tree_util,
 )
-from jax._src import custom_derivatives as _custom_derivatives
 from jax._src.interpreters import ad, batching, mlir, pxla
 from jax._src.lib import _jax
 from jax._src.lib.mlir import ir
-from jax._src.lib.mlir.dialects import func as func_dialect
+from jax._src.lib.mlir.dialects import func as func_dialect  # noqa: F401 (for jaxcore.lower)
 from jax._src.random import core as _random
 from jax._src.random import prng, threefry2x32
 
-__all__ = [
-    "SUPPORTED_JAX",
-    "Trace",
-    "Tracer",
-    "ShapedArray",
-    "JaxPrimitive",
-    "ad",
-    "batching",
-    "mlir",
-    "ir",
-    "func_dialect",
-]
+SUPPORTED_JAX = ((0, 10, 2), (0, 13))  # from, and up to but not including
 
-SUPPORTED_JAX = ("0.10.2", "0.13")
+if not SUPPORTED_JAX[0] <= jax.__version_info__ < SUPPORTED_JAX[1]:
+    raise ImportError(
+        f"jaxcore works with jax 0.10.2 to 0.12, but jax {jax.__version__} is installed. Fix: "
+        "pip install 'jax>=0.10.2,<0.13'."
+    )
 
 traceback_util.register_exclusion(__file__)
 
@@ -61,10 +50,7 @@ eval_trace = core.eval_trace
 set_current_trace = core.set_current_trace
 eval_jaxpr = core.eval_jaxpr
 trace_ctx = core.trace_ctx
-no_effects = core.no_effects
 jit_p = pjit.jit_p
-custom_jvp_call_p = _custom_derivatives.custom_jvp_call_p
-custom_vjp_call_p = _custom_derivatives.custom_vjp_call_p
 add_any_p = ad_util.add_jaxvals_p
 zeros_like_aval = ad_util.zeros_like_aval
 exclude_from_tracebacks = traceback_util.register_exclusion
@@ -87,10 +73,6 @@ def trace_context() -> Any:
     return config.trace_context()
 
 
-def typeof_tangent(aval: ShapedArray) -> ShapedArray:
-    return aval.to_tangent_aval()
-
-
 def is_extended(dtype: Any) -> bool:
     """True for dtypes such as PRNG keys that NumPy does not know."""
     return dtypes.issubdtype(dtype, dtypes.extended)
@@ -101,6 +83,7 @@ float0 = dtypes.float0
 
 
 def source_file_is_jax(filename: str) -> bool:
+    """True for files of JAX itself."""
     return filename.startswith(_JAX_ROOT)
 
 
@@ -118,6 +101,7 @@ def abstract_eval(
 
 
 def jvp_rule(primitive: JaxPrimitive) -> Callable[..., Any] | None:
+    """JAX's jvp rule of a primitive."""
     return ad.primitive_jvps.get(primitive)
 
 
@@ -244,12 +228,6 @@ def single_equation_jaxpr(
         return jax.make_jaxpr(run)(*specs)
 
 
-def custom_call_as_functions(
-    primitive: JaxPrimitive, params: dict[str, Any]
-) -> tuple[Any, dict[str, Any]]:
-    return primitive.get_bind_params(params)
-
-
 def take_stores(fun: Any) -> list[Any]:
     """Empty the write-once auxiliary outputs of a wrapped function; what they held."""
     taken = []
@@ -299,7 +277,6 @@ def typed_key(name: str, key: Any, allow_batched: bool = False) -> tuple[Any, bo
 # --- dispatch
 
 _CACHE_SIZE = 4096
-_shared_cache = _jax.PjitFunctionCache(capacity=8192)
 
 
 def dispatcher(
@@ -386,10 +363,6 @@ def ir_type(aval: Any) -> Any:
     return ir.RankedTensorType.get(aval.shape, mlir.dtype_to_ir_type(aval.dtype))
 
 
-def ir_constant(value: np.ndarray) -> Any:
-    return mlir.ir_constant(value)
-
-
 def lower_with_jax(
     ctx: Any,
     primitive: JaxPrimitive,
@@ -419,6 +392,3 @@ def lower_with_jax(
             outer_traceback=None,
         )
     return list(out), tokens
-
-
-wrap_init = linear_util.wrap_init
