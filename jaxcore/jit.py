@@ -183,6 +183,9 @@ def jit_program(program: Program) -> Callable[..., list[Any]]:
     tree = jax.tree.structure([0] * len(program.outputs))
 
     def cache_miss(*args: Any) -> tuple[Any, Any, bool]:
+        for x in args:
+            if isinstance(x, backend.Tracer):
+                raise errors.leaked(x)
         key = (tuple(aval_of(x) for x in args), tuple(_placement(x) for x in args))
         entry = entries.get(key)
         if entry is None:
