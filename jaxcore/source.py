@@ -97,9 +97,13 @@ def current_source() -> Source:
     if _state.source is not None:
         return _state.source
     frame = sys._getframe(2)
+    known = _internal
     while frame is not None:
         code = frame.f_code
-        if not is_internal(code.co_filename):
+        internal = known.get(code.co_filename)
+        if internal is None:
+            internal = is_internal(code.co_filename)
+        if not internal:
             return Source(code, frame.f_lasti, _state.path)
         frame = frame.f_back  # type: ignore[assignment]
     return Source(None, 0, _state.path)
