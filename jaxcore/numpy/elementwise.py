@@ -18,6 +18,7 @@ from jaxcore.numpy.promote import (
     inexact,
     is_complex,
     operands,
+    pair,
     promoted,
     to_dtype,
 )
@@ -122,15 +123,11 @@ def where(
             "jax.numpy.where, got "
             f"{type(x)} and {type(y)}."
         )
-    condition = array("where", condition, 0)
+    if not hasattr(condition, "aval"):
+        condition = array("where", condition, 0)
     if aval_of(condition).dtype != BOOL:
         condition = u.not_equal(condition, constant(condition, 0))
-    x, y = array("where", x, 1), array("where", y, 2)
-    dtype, weak = promoted(x, y)
-    x, y = (
-        to_dtype(z, dtype, weak) if aval_of(z).dtype != dtype or not hasattr(z, "aval") else z
-        for z in (x, y)
-    )
+    x, y, _ = pair("where", x, y, False)
     if aval_of(condition).shape == ():
         x, y = broadcast("where", x, y, scalars=True)
     else:
@@ -174,6 +171,8 @@ def power(x1: Any, x2: Any, /) -> Any:
     """
     exponent = _static_index(x2)
     if exponent is not None:
+        if hasattr(x1, "aval") and kind_of(x1.aval.dtype) != "b":
+            return a.integer_pow(x1, exponent)
         return a.integer_pow(_numeric("power", x1)[0], exponent)
     x1, x2 = array("power", x1, 0), array("power", x2, 1)
     if _kind(x1) in "fc" and _kind(x2) in "iu":  # the base keeps a derivative at 0

@@ -26,6 +26,7 @@ __all__ = [
     "inexact",
     "is_complex",
     "operands",
+    "pair",
     "promoted",
     "to_dtype",
 ]
@@ -150,33 +151,36 @@ def operands(name: str, *args: Any, to_float: bool = False) -> list[Any]:
 
 
 def broadcast(name: str, *args: Any, scalars: bool = False) -> list[Any]:
-    """`args` broadcast to one shape; scalars stay scalars unless `scalars` is set."""
-    shapes = [aval_of(a).shape for a in args]
+    """`args` with shapes that an elementwise primitive takes: of one rank, or ().
+
+    With `scalars` all of them get the common shape.
+    """
+    shapes = tuple([aval_of(a).shape for a in args])
     shape = shapes[0]
     if all(s == shape or (s == () and not scalars) for s in shapes):
         return list(args)
     shape = common_shape(name, args, shapes)
+    rank = len(shape)
     return [
         a
-        if s == shape or (s == () and not scalars)
-        else broadcast_in_dim(a, shape, range(len(shape) - len(s), len(shape)))
+        if s == shape or (not scalars and len(s) in (0, rank))
+        else broadcast_in_dim(a, shape, range(rank - len(s), rank))
         for a, s in zip(args, shapes, strict=True)
     ]
 
 
+_common_shapes: dict[tuple[tuple[int, ...], ...], tuple[int, ...]] = {}
+
+
 def common_shape(
-    name: str, args: Sequence[Any], shapes: Sequence[tuple[int, ...]]
+    name: str, args: Sequence[Any], shapes: tuple[tuple[int, ...], ...]
 ) -> tuple[int, ...]:
     """The shape that `shapes` broadcast to."""
-    ranks = {len(s) for s in shapes if s != ()}
-    if len(ranks) > 1 and jax.config.jax_numpy_rank_promotion != "allow":
-        jax.numpy.broadcast_shapes(*shapes)
-        if jax.config.jax_numpy_rank_promotion == "raise":
-            raise ValueError(
-                f"Operands could not be broadcast together for {name} on shapes "
-                f"{' '.join(str(tuple(s)) for s in shapes)} and with the config option "
-                "jax_numpy_rank_promotion='raise'. Fix: add the axes explicitly, x[None, :]."
-            )
+    if jax.config.jax_numpy_rank_promotion != "allow":
+        _check_ranks(name, shapes)
+    found = _common_shapes.get(shapes)
+    if found is not None:
+        return found
     out: list[int] = [1] * max(map(len, shapes))
     for s in shapes:
         offset = len(out) - len(s)
@@ -194,7 +198,24 @@ def common_shape(
                 raise errors.with_source(
                     error, _Named(name), [aval_of(a) for a in args], current_source()
                 )
-    return tuple(out)
+    if len(_common_shapes) > 4096:
+        _common_shapes.clear()
+    found = _common_shapes[shapes] = tuple(out)
+    return found
+
+
+def _check_ranks(name: str, shapes: Sequence[tuple[int, ...]]) -> None:
+    """JAX's option against broadcasting that adds axes."""
+    if len({len(s) for s in shapes if s != ()}) <= 1:
+        return
+    if jax.config.jax_numpy_rank_promotion == "warn":
+        jax.numpy.broadcast_shapes(*shapes)
+        return
+    raise ValueError(
+        f"Operands could not be broadcast together for {name} on shapes "
+        f"{' '.join(str(tuple(s)) for s in shapes)} and with the config option "
+        "jax_numpy_rank_promotion='raise'. Fix: add the axes explicitly, x[None, :]."
+    )
 
 
 class _Named:
@@ -202,3 +223,42 @@ class _Named:
 
     def __init__(self, name: str) -> None:
         self.name = name
+
+
+def pair(name: str, x: Any, y: Any, to_float: bool) -> tuple[Any, Any, Any]:
+    """Two operands of one dtype whose shapes agree, and the dtype; the fast cases come first."""
+    ax, ay = getattr(x, "aval", None), getattr(y, "aval", None)
+    if ax is not None and ay is not None:
+        dtype, sx, sy = ax.dtype, ax.shape, ay.shape
+        same = dtype == ay.dtype and (sx == sy or sx == () or sy == ())
+        if same and (not to_float or kind_of(dtype) in "fc"):
+            return x, y, dtype
+    elif ax is not None:
+        scalar = _literal(y, ax, to_float)
+        if scalar is not None:
+            return x, scalar, ax.dtype
+    elif ay is not None:
+        scalar = _literal(x, ay, to_float)
+        if scalar is not None:
+            return scalar, y, ay.dtype
+    x, y = operands(name, x, y, to_float=to_float)
+    return x, y, aval_of(x).dtype
+
+
+def _literal(x: Any, aval: Any, to_float: bool) -> Any:
+    """The Python scalar `x` as an operand beside an array of type `aval`; None: not a fast case."""
+    kind = type(x)
+    if kind is float:
+        if kind_of(aval.dtype) not in "fc":
+            return None
+    elif kind is int:
+        if kind_of(aval.dtype) not in ("f" if to_float else "iuf"):
+            return None
+    else:
+        return None
+    if aval.weak_type:
+        return x if scalar_aval(x).dtype == aval.dtype else None
+    try:
+        return aval.dtype.type(x)
+    except (OverflowError, TypeError):
+        return None

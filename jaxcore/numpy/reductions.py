@@ -35,6 +35,7 @@ __all__ = [
     "argmin",
     "canonical_axes",
     "canonical_axis",
+    "computation_dtype",
     "count_nonzero",
     "has_names",
     "integer_default",
@@ -46,12 +47,15 @@ __all__ = [
 ]
 
 Axis = int | Sequence[int] | None
-_HALF = ("float16", "bfloat16")
+_HALF = (np.dtype(np.float16), np.dtype(jax.numpy.bfloat16))
+_FLOAT32 = np.dtype(np.float32)
 
 
 def user_dtype(dtype: Any, name: str) -> Any:
     """A dtype argument as a dtype that exists: without x64, 64 bits become 32, with a warning."""
     if backend.is_extended(dtype) if hasattr(dtype, "type") else False:
+        return dtype
+    if dtype is _FLOAT32:
         return dtype
     asked = np.dtype(dtype)
     given = backend.canonicalize_dtype(asked)
@@ -69,6 +73,8 @@ def canonical_axes(axis: Axis, rank: int, name: str) -> tuple[int, ...]:
     """The axes as sorted-as-given non-negative numbers; None is all of them."""
     if axis is None:
         return tuple(range(rank))
+    if type(axis) is int:
+        return (canonical_axis(axis, rank),)
     given = tuple(axis) if isinstance(axis, tuple | list | np.ndarray) else (axis,)
     axes = tuple(canonical_axis(i, rank) for i in given)
     if len(set(axes)) != len(axes):
@@ -93,8 +99,15 @@ def integer_default(dtype: Any) -> Any:
     return default if kind == "b" or dtype.itemsize < default.itemsize else dtype
 
 
+def computation_dtype(dtype: Any) -> Any:
+    """The dtype to add numbers of `dtype` in."""
+    return _FLOAT32 if dtype in _HALF else dtype
+
+
 def has_names(axis: Any) -> bool:
     """Whether `axis` names an axis of vmap's: JAX's function handles those."""
+    if axis is None or type(axis) is int:
+        return False
     given = axis if isinstance(axis, tuple | list) else (axis,)
     return builtins.any(isinstance(i, str) for i in given)
 
@@ -139,7 +152,7 @@ def _reduce(
     result = aval.dtype if result_dtype is None else result_dtype
     if dtype is not None:
         result = user_dtype(dtype, name)
-    compute = np.dtype(np.float32) if through_half and str(result) in _HALF else result
+    compute = computation_dtype(result) if through_half else result
     x = v.convert(x, compute)
     if where is not None:
         x = choose(where, x, np.asarray(identity(compute)).astype(compute)[()])
@@ -154,7 +167,7 @@ def _reduce(
             )
         value = combine(initial, value)
     if keepdims:
-        value = reshape(value, [1 if i in axes else n for i, n in enumerate(aval.shape)])
+        value = reshape(value, tuple([1 if i in axes else n for i, n in enumerate(aval.shape)]))
     return v.convert(value, result)
 
 

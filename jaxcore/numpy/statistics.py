@@ -12,7 +12,7 @@ from jaxcore.numpy import reductions as r
 from jaxcore.numpy import ufuncs as u
 from jaxcore.numpy.elementwise import where as choose
 from jaxcore.numpy.promote import array, broadcast, float_dtype
-from jaxcore.numpy.reductions import Axis, canonical_axes, has_names, user_dtype
+from jaxcore.numpy.reductions import Axis, canonical_axes, computation_dtype, has_names, user_dtype
 from jaxcore.ops.arithmetic import div, mul, square_p
 from jaxcore.ops.compare import ne
 from jaxcore.ops.convert import conj, convert, real
@@ -21,8 +21,6 @@ from jaxcore.ops.rules import broadcast_in_dim, full, kind_of
 from jaxcore.trace import aval_of, bind
 
 __all__ = ["mean", "nanmax", "nanmean", "nanmin", "nanprod", "nansum", "ptp", "std", "var"]
-
-_HALF = ("float16", "bfloat16")
 
 
 def _count(x: Any, axis: Axis, keepdims: bool, where: Any, dtype: Any) -> Any:
@@ -35,10 +33,6 @@ def _count(x: Any, axis: Axis, keepdims: bool, where: Any, dtype: Any) -> Any:
     if own != shape:
         where = broadcast_in_dim(where, shape, range(len(shape) - len(own), len(shape)))
     return r.sum(where, axis, dtype=dtype, keepdims=keepdims)
-
-
-def _computation(dtype: Any) -> Any:
-    return np.dtype(np.float32) if str(dtype) in _HALF else dtype
 
 
 def mean(
@@ -61,7 +55,7 @@ def mean(
         return jax.numpy.mean(a, axis, dtype, out, keepdims, where=where)
     a = array("mean", a)
     result = float_dtype(aval_of(a).dtype) if dtype is None else user_dtype(dtype, "mean")
-    compute = _computation(result)
+    compute = computation_dtype(result)
     total = r.sum(a, axis, compute, out, keepdims, where=where)
     return convert(div(total, _count(a, axis, keepdims, where, compute)), result)
 
@@ -97,7 +91,7 @@ def var(
     x = array("var", a)
     own = float_dtype(aval_of(x).dtype)
     result = np.zeros((), own).real.dtype if dtype is None else user_dtype(dtype, "var")
-    compute = _computation(own if dtype is None else result)
+    compute = computation_dtype(own if dtype is None else result)
     x = convert(x, compute)
     center = _mean(x, axis, compute, where) if mean is None else convert(mean, compute)
     x, center = broadcast("var", x, center, scalars=True)

@@ -123,7 +123,7 @@ def _reduction(
 ) -> Primitive:
     box: list[Primitive] = []
     mirrored = getattr(jax.lax, name + "_p")
-    sample = np.zeros((1,), np.bool_ if kinds == "b" else np.int32)
+    sample: Any = np.zeros((1,), np.bool_ if kinds == "b" else np.int32)
     public = getattr(jax.lax, name)
     primitive = Primitive(
         name,

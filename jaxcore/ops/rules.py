@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxcore import backend
 from jaxcore.backend import ShapedArray
-from jaxcore.primitive import Linear, Primitive, from_jax
+from jaxcore.primitive import Linear, Primitive
 from jaxcore.trace import aval_of, bind
 
 __all__ = [
@@ -142,32 +142,27 @@ def nary_type(name: str, kinds: str, result: Any = None) -> Callable[..., Shaped
 # --- moving values about ------------------------------------------------------------------------
 
 
-def _bind_jax(primitive: Any, x: Any, **params: Any) -> Any:
-    ours, args, native = from_jax(primitive, (x,), params)
-    return bind(ours, *args, **native)
-
-
 def broadcast_in_dim(x: Any, shape: Sequence[int], dims: Sequence[int]) -> Any:
     """`x` with its axes at `dims` of `shape`, repeated along the others and where its size is 1."""
-    return _bind_jax(
-        jax.lax.broadcast_in_dim_p,
-        x,
-        shape=tuple(shape),
-        broadcast_dimensions=tuple(dims),
-        sharding=None,
-    )
+    from jaxcore.ops.shape import broadcast_in_dim_p
+
+    return bind(broadcast_in_dim_p, x, shape=tuple(shape), broadcast_dimensions=tuple(dims))
 
 
 def transpose(x: Any, permutation: Sequence[int]) -> Any:
     """`x` with its axes in the order `permutation`."""
-    return _bind_jax(jax.lax.transpose_p, x, permutation=tuple(permutation))
+    from jaxcore.ops.shape import transpose_p
+
+    return bind(transpose_p, x, permutation=tuple(permutation))
 
 
 def reshape(x: Any, shape: Sequence[int]) -> Any:
     """`x` with its elements in row-major order laid out as `shape`."""
+    from jaxcore.ops.shape import reshape_p
+
     if tuple(aval_of(x).shape) == tuple(shape):
         return x
-    return _bind_jax(jax.lax.reshape_p, x, new_sizes=tuple(shape), dimensions=None, sharding=None)
+    return bind(reshape_p, x, new_sizes=tuple(shape))
 
 
 def move_dim(x: Any, source: int, target: int) -> Any:

@@ -168,7 +168,8 @@ INTEGER_FUNCTIONS = [
     Case(
         "bools",
         lambda np, b: (b + b, b * True, b | False, b & b, ~b, np.maximum(b, False), b == b, b < b,
-                       np.logical_not(b), b + 1, b * 2.0, np.square(b), np.exp(b), np.where(b, 1, 0)),
+                       np.logical_not(b), b + 1, b * 2.0,
+                       np.square(b), np.exp(b), np.where(b, 1, 0)),
         (BOOLS,),
     ),
 ]  # fmt: skip
@@ -312,7 +313,8 @@ SPECIAL = [
     Case(
         "special values",
         lambda np, x: (np.isnan(x), np.isinf(x), np.isfinite(x), np.nan_to_num(x), np.sign(x),
-                       np.maximum(x, 0.0), np.minimum(x, 0.0), np.logaddexp(x, x), x == x, np.abs(x),
+                       np.maximum(x, 0.0), np.minimum(x, 0.0), np.logaddexp(x, x), x == x,
+                       np.abs(x),
                        np.fmax(x, 1.0), np.isclose(x, x), np.isclose(x, x, equal_nan=True),
                        np.floor(x), np.exp(x), np.tanh(x), np.isposinf(x), np.hypot(x, 1.0),
                        np.array_equal(x, x), np.array_equal(x, x, equal_nan=True),

@@ -30,7 +30,7 @@ class Case:
 
     Args:
       name: shown by pytest.
-      fn: ``fn(np, *args)`` with `np` the array namespace, ours or JAX's; returns a pytree of arrays.
+      fn: ``fn(np, *args)`` returns a pytree of arrays; `np` is the array namespace, ours or JAX's.
       args: NumPy arrays and Python scalars; the functions are differentiated in the float arrays.
       native: every equation of the program has a record of ours.
       grad: check derivatives (when there is a float array among the arguments).
