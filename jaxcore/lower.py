@@ -8,6 +8,7 @@ module.
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -49,7 +50,7 @@ class Builder:
         name: str,
         out: Sequence[Any],
         operands: Sequence[Any],
-        regions: int = 0,
+        regions: builtins.int = 0,
         **attributes: Any,
     ) -> Any:
         """Create ``stablehlo.name``-like operation `name` with results of types `out` (avals); the
@@ -71,7 +72,7 @@ class Builder:
             ).results[0]
         ]
 
-    def ints(self, values: Sequence[int]) -> Any:
+    def ints(self, values: Sequence[builtins.int]) -> Any:
         """A dense 64-bit integer array attribute."""
         key = tuple(values)
         found = self.attributes.get(key)
@@ -79,7 +80,7 @@ class Builder:
             found = self.attributes[key] = ir.DenseI64ArrayAttr.get(list(key))
         return found
 
-    def int(self, value: int) -> Any:
+    def int(self, value: builtins.int) -> Any:
         """A 64-bit integer attribute."""
         return ir.IntegerAttr.get(ir.IntegerType.get_signless(64), value)
 
@@ -115,18 +116,18 @@ class Builder:
             "stablehlo.broadcast_in_dim", aval, point, broadcast_dimensions=self.ints(())
         )[0]
 
-    def shape(self, aval: Any) -> tuple[int, ...]:
+    def shape(self, aval: Any) -> tuple[builtins.int, ...]:
         """The shape that a value has in the module: a key is its bits."""
         return backend.physical_aval(aval).shape
 
-    def rank(self, aval: Any) -> int:
+    def rank(self, aval: Any) -> builtins.int:
         return len(self.shape(aval))
 
     def zeros(self, aval: Any) -> Any:
         """Zeros of the type of `aval` (of a key's bits)."""
         return self.constant(0, backend.physical_aval(aval))
 
-    def region(self, op: Any, avals: Sequence[Any], body: Any, index: int = 0) -> None:
+    def region(self, op: Any, avals: Sequence[Any], body: Any, index: builtins.int = 0) -> None:
         """Fill region `index` of `op`: ``body(*arguments)`` gives the values to return."""
         block = op.regions[index].blocks.append(*[self.type(a) for a in avals])
         with ir.InsertionPoint(block):
@@ -188,14 +189,15 @@ class Builder:
         return list(op.results)
 
 
-_OUTLINE_FROM = 12
+_OUTLINE_SIZE, _OUTLINE_CALLS = 12, 16
 
 
 def repeated(program: Program) -> frozenset[Program]:
-    """Called programs worth a computation of their own: of some size, and called more than once.
+    """Called programs worth a computation of their own: of some size, and called often.
 
     XLA's CPU backend inlines calls before it fuses, and then fuses a residual chain again into
     every block's gradient, which costs the square of the depth in compile time and in the step.
+    A computation of its own costs some traffic through memory, so a few calls stay inlined.
     """
     counts: dict[Program, int] = {}
 
@@ -214,7 +216,9 @@ def repeated(program: Program) -> frozenset[Program]:
 
     sizes: dict[Program, int] = {}
     visit(program)
-    return frozenset(p for p, n in counts.items() if n > 1 and sizes[p] >= _OUTLINE_FROM)
+    return frozenset(
+        p for p, n in counts.items() if n >= _OUTLINE_CALLS and sizes[p] >= _OUTLINE_SIZE
+    )
 
 
 @lru_cache(4096)

@@ -244,3 +244,24 @@ def test_front_end_work_does_not_grow_with_depth(n, monkeypatch):
 
     jaxcore.make_jaxpr(jaxcore.grad(f))(X)
     assert len(count) == 2  # the block and the function around it
+
+
+@pytest.mark.parametrize("n, outlined", [(4, False), (20, True)])
+def test_blocks_called_often_are_computations_of_their_own(n, outlined):
+    def block(x):
+        for _ in range(6):
+            x = jnp.sin(x) * 1.5 + jnp.cos(x)
+        return x
+
+    def f(x):
+        for _ in range(n):
+            x = jaxcore.block(block, x, name="often")
+        return x
+
+    text = jaxcore.jit(f).lower(X).as_text()
+    assert text.count("call @often") == n
+    assert text.count('inlineable = "false"') == (n if outlined else 0)
+    expected = X
+    for _ in range(n * 6):
+        expected = np.sin(expected) * 1.5 + np.cos(expected)
+    np.testing.assert_allclose(jaxcore.jit(f)(X), expected, rtol=1e-2, atol=1e-2)
