@@ -62,7 +62,9 @@ def int_dtype(shape: Sequence[int]) -> Any:
 def normalised(i: Any, size: int) -> Any:
     """Negative positions counted from the front; unsigned ones as they are."""
     if isinstance(i, np.ndarray | np.generic) and not isinstance(i, backend.Tracer):
-        return np.where(i < 0, i + size, i).astype(i.dtype) if i.dtype.kind == "i" else i
+        known: Any = i
+        signed = known.dtype.kind == "i"
+        return np.where(known < 0, known + size, known).astype(i.dtype) if signed else i
     dtype = aval_of(i).dtype
     if kind_of(dtype) == "u":
         return i
@@ -162,7 +164,12 @@ def gather_plan(
     parts: list[tuple[Any, int]] = []  # positions, and the batch axis where each begins
     batch: list[int] = []
     slice_shape: list[int] = []
-    offsets, collapsed, mapped, sizes, rev, new_axes = [], [], [], [], [], []
+    offsets: list[int] = []
+    collapsed: list[int] = []
+    mapped: list[int] = []
+    sizes: list[int] = []
+    rev: list[int] = []
+    new_axes: list[int] = []
     x_axis = y_axis = 0  # y_axis counts the axes of the result without new ones
     axes = _axes(entries)
     for n, (kind, value) in enumerate(entries):

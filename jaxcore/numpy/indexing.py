@@ -90,7 +90,11 @@ def _static_plan(shape: tuple[int, ...], key: tuple[Any, ...]) -> tuple[Any, ...
         raise IndexError(
             f"Too many indices: array is {len(shape)}-dimensional, but {consumed} were indexed"
         )
-    starts, limits, strides, rev, squeeze = [], [], [], [], []
+    starts: list[int] = []
+    limits: list[int] = []
+    strides: list[int] = []
+    rev: list[int] = []
+    squeeze: list[int] = []
     result: list[int | None] = []  # sizes of the result; None marks a new axis
     full_slice = (None, None, None)
     rest = (full_slice,) * (len(shape) - consumed)

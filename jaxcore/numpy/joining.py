@@ -190,8 +190,9 @@ def _split(name: str, ary: Any, cuts: Any, axis: int) -> list[Array]:
         sizes = [stop - start for start, stop in pairwise(bounds)]
         if any(n < 0 for n in sizes):
             raise ValueError(
-                f"{name}: the parts before indices {tuple(cuts)} of axis {at}, of size {size}, would "
-                "have negative sizes. Fix: give indices in ascending order, none beyond the end.")
+                f"{name}: the parts between indices {tuple(cuts)} of axis {at}, of size {size}, "
+                "would have negative sizes. Fix: give ascending indices, none beyond the end."
+            )
     else:
         parts = index(cuts)
         if name != "array_split" and size % parts:

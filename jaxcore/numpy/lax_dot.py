@@ -76,7 +76,7 @@ _resolved: dict[Any, Any] = {}
 
 def resolve_precision(precision: Any) -> Any:
     """What a user's `precision` means under the current default of JAX's configuration."""
-    default = jax.config.jax_default_matmul_precision
+    default = backend.flag("jax_default_matmul_precision")
     if precision is None and default is None:
         return None
     key = (str(precision), default)

@@ -63,9 +63,9 @@ def _matmul_plan(x: tuple[int, ...], y: tuple[int, ...]) -> tuple[Any, ...]:
     a dimension of the other alone, so nothing is repeated in memory.
     """
     if not x or not y:
-        raise TypeError(
-            "matmul input operand must have at least one axis, but got shapes "
-            f"{tuple(x)} and {tuple(y)}. Fix: use multiplication for scalars."
+        raise ValueError(
+            f"matmul input operand {0 if not x else 1} must have ndim at least 1, but it has ndim "
+            "0. Fix: use multiplication for scalars."
         )
     k, other = x[-1], y[0] if len(y) == 1 else y[-2]
     if k != other:
@@ -133,7 +133,8 @@ def matmul(
       (..., n, m), without the axis that a vector lacks.
 
     Raises:
-      TypeError: a scalar operand, or axes that do not match.
+      ValueError: a scalar operand.
+      TypeError: axes that do not match.
     """
     if out_sharding is not None:
         return _jnp.matmul(

@@ -85,7 +85,7 @@ def reshape(
     old = aval.shape
     try:
         new = _new_shape(old, shape if type(shape) is tuple else _hashable(shape))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, jax.errors.JAXTypeError):
         raise _reshape_error(old, shape) from None
     if order == "F":  # the same in row-major order, with the axes of both reversed
         return transpose(reshape(transpose(a), new[::-1]))
@@ -117,7 +117,9 @@ def _reshape_error(old: tuple[int, ...], shape: Any) -> TypeError:
 
 
 def _hashable(shape: Any) -> Any:
-    return tuple(shape) if isinstance(shape, Sequence | np.ndarray) and np.ndim(shape) else shape
+    """A sequence of sizes as a tuple; anything else as it is."""
+    several = isinstance(shape, Sequence) or (isinstance(shape, np.ndarray) and shape.ndim > 0)
+    return tuple(shape) if several else shape
 
 
 def ravel(a: Any, order: str = "C", *, out_sharding: Any = None) -> Array:
@@ -152,7 +154,13 @@ def transpose(a: Any, axes: Sequence[int] | None = None) -> Array:
     ndim = len(aval.shape)
     if axes is None:
         return _permute(a, tuple(range(ndim - 1, -1, -1)))
-    return _permute(a, _canonical_axes(ndim, tuple(axes)))
+    order = _canonical_axes(ndim, tuple(axes))
+    if len(order) != ndim:
+        raise TypeError(
+            f"transpose permutation must be a permutation of the axes of the operand, got {order} "
+            f"for shape {tuple(aval.shape)}."
+        )
+    return _permute(a, order)
 
 
 def permute_dims(a: Any, /, axes: Sequence[int]) -> Array:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as _jnp
 import numpy as np
 
+from jaxcore import backend
 from jaxcore.numpy.creation import ones_like
 from jaxcore.numpy.index_plan import Unusual, gather_plan
 from jaxcore.numpy.indexing import gather_items, index_array
@@ -197,8 +198,8 @@ def _scatter(
             warnings.warn(
                 "scatter inputs have incompatible types: cannot safely cast value from dtype="
                 f"{given.dtype} to dtype={aval.dtype} with jax_numpy_dtype_promotion="
-                f"{jax.config.jax_numpy_dtype_promotion}. In future JAX releases this will result "
-                "in an error.",
+                f"{backend.flag('jax_numpy_dtype_promotion')}. In future JAX releases this will "
+                "result in an error.",
                 FutureWarning,
                 stacklevel=4,
             )

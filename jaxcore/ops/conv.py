@@ -194,7 +194,7 @@ def _fold_in_group(x: Any, dim: int, target: int, groups: int) -> Any:
 
 def _side(spec: Sequence[int], letters: str) -> str:
     names = [""] * len(spec)
-    names[spec[0]], names[spec[1]] = letters
+    names[spec[0]], names[spec[1]] = letters[0], letters[1]
     for i, axis in enumerate(spec[2:]):
         names[axis] = str(i)
     return "[" + ", ".join(names) + "]"

@@ -174,6 +174,7 @@ def _dot_batch(size: int, args: Sequence[Any], dims: Sequence[int | None], **par
     out = _dot(x, y, params, ((xc, yc), (xb, yb)))
     if dx is not None:
         return out, len(xb) + _kept_dims(nx, xc, xb).index(dx)
+    assert dy is not None  # a rule is called where an operand is batched
     return out, nx - len(xc) + _kept_dims(ny, yc, yb).index(dy)
 
 
@@ -239,7 +240,7 @@ def precision_text(precision: Any) -> str:
 
 
 def _dot_cost(avals_in: Any, avals_out: Any, *, dimension_numbers: Dims, **_: Any) -> int:
-    (contract, _yc), _ = dimension_numbers
+    (contract, _yc), _batch = dimension_numbers
     depth = math.prod(avals_in[0].shape[i] for i in contract)
     return 2 * depth * math.prod(avals_out[0].shape)
 

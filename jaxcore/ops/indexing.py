@@ -203,7 +203,8 @@ def _gather_lower(
     if 0 in out.shape:
         return [b.constant(0, out)]
     if params["mode"] == FILL:
-        return b.program(_fill_program(*avals_in, params), operands)
+        operand, indices = avals_in
+        return b.program(_fill_program(operand, indices, params), operands)
     d: GatherDims = params["dimension_numbers"]
     numbers = b.parse(
         f"#stablehlo.gather<offset_dims = {list(d.offset_dims)}, "

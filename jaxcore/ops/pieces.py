@@ -236,8 +236,7 @@ def _concatenate_transpose(ct: Any, args: Sequence[Any], *, dimension: int) -> l
     for x in args:
         n = (x.aval if type(x) is Linear else aval_of(x)).shape[dimension]
         if type(x) is Linear:
-            start = [0] * len(shape)
-            limit = list(shape)
+            start, limit = [0] * len(shape), list(shape)
             start[dimension], limit[dimension] = at, at + n
             out.append(
                 bind(

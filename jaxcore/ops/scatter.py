@@ -43,11 +43,11 @@ def _gather_back(
     """The elements of `x` at the places that the scatter writes, laid out as its updates."""
     d: ScatterDims = params["dimension_numbers"]
     numbers = GatherDims(
-        d.update_window_dims,
-        d.inserted_window_dims,
-        d.scatter_dims_to_operand_dims,
-        d.operand_batching_dims,
-        d.scatter_indices_batching_dims,
+        tuple(d.update_window_dims),
+        tuple(d.inserted_window_dims),
+        tuple(d.scatter_dims_to_operand_dims),
+        tuple(d.operand_batching_dims),
+        tuple(d.scatter_indices_batching_dims),
     )
     shape = aval_of(x).shape
     windows = iter([updates.shape[i] for i in d.update_window_dims])

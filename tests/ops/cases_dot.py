@@ -63,8 +63,6 @@ def dot_general(np_like: Any, a: Any, b: Any) -> Any:
         dot(a, b, (((2, 1), (2, 3)), ((), ()))),
         dot(a, b, (((2, 1), (2, 3)), ((0,), (1,))), precision=jax.lax.Precision.HIGHEST),
         dot(a, b, (((), ()), ((), ()))),
-        dot(a.astype(jnp.bfloat16), b.astype(jnp.bfloat16), (((2,), (2,)), ((0,), (1,))),
-            preferred_element_type=np.float32),
     )  # fmt: skip
 
 

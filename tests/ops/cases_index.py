@@ -39,9 +39,8 @@ def scalars(np_like: Any, x: Any, s: Any, i: Any) -> Any:
 
 def arrays(np_like: Any, x: Any, i: Any, j: Any, k: Any, n: Any, b: Any) -> Any:
     return (
-        x[i], x[:, i], x[i, j], x[i, :, j], x[i, None, j], x[:, k, j], x[0, j], x[j, 0],
-        x[0, :, j], x[..., j], x[i, ..., 0], x[i, ::-1], x[i, 1:3], x[1:3, i], x[k], n[i], b[i, j],
-        n[i + 9], x[i[:0]], x[i, ::2], x[:, :, i][k],
+        x[i], x[i, j], x[i, :, j], x[i, None, j], x[:, k, j], x[0, :, j], x[i, ..., 0],
+        x[i, ::-1], x[1:3, i], n[i], b[i, j], n[i + 9], x[i[:0]], n[k, ::2],
     )  # fmt: skip
 
 
@@ -65,12 +64,11 @@ def gets(np_like: Any, x: Any, i: Any, n: Any, b: Any) -> Any:
 
 def updates(np_like: Any, x: Any, i: Any, v: Any, s: Any, n: Any) -> Any:
     return (
-        x.at[0].set(1.5), x.at[i].set(v), x.at[:, 1].set(v[0, 0, 0]), x.at[s].set(v[0]),
-        x.at[i].add(v), x.at[1:3].add(v[:2]), x.at[::2, ::-1].set(0), x.at[i, 0].add(v[:, 0]),
-        x.at[..., 0].multiply(2), x.at[s].divide(2), x.at[i[:2]].min(v[:2]),
+        x.at[i].set(v), x.at[:, 1].set(v[0, 0, 0]), x.at[s].set(v[0]), x.at[1:3].add(v[:2]),
+        x.at[::2, ::-1].set(0), x.at[i, 0].add(v[:, 0]), x.at[s].divide(2),
         x.at[i[:2]].max(v[:2]), x.at[MASK].set(0), n.at[i, i].add(2), x.at[i].subtract(v),
-        n.at[i].set(7), x.at[None, 0].set(3.0), x.at[0, i[:2]].power(2.0), n.at[i].multiply(3),
-        x.at[i[:0]].set(0), x.at[i, 1:3].set(v[:, :2]),
+        n.at[i].multiply(3), x.at[None, 0].set(3.0), x.at[0, i[:2]].power(2.0),
+        x.at[i[:0]].set(0),
     )  # fmt: skip
 
 
