@@ -200,7 +200,7 @@ class StageTrace(JaxcoreTrace):
 
     def inline_values(self, program: Program, args: Sequence[Any]) -> list[Any]:
         """`inline` with values of this trace in and out."""
-        atoms = self.inline(program, [self.lift(a) for a in args])
+        atoms = self.inline(program, [self.lift(a) for a in matched(program, args)])
         return [self.value(a) for a in atoms]
 
     def value(self, atom: Atom) -> Any:
@@ -261,7 +261,7 @@ def _scalar_literal(x: bool | int | float | complex) -> Literal:
 def scalar_aval(x: bool | int | float | complex) -> ShapedArray:
     """The type of a Python scalar: weak, except for bool."""
     kind = type(x)
-    x64 = bool(jax.config.jax_enable_x64)
+    x64 = bool(backend.flag("jax_enable_x64"))
     aval = _scalar_avals.get((kind, x64))
     if aval is None:
         aval = _scalar_avals[kind, x64] = jax.typeof(x)
@@ -342,7 +342,7 @@ def trace_program(
 def eval_program(program: Program, args: Sequence[Any]) -> list[Any]:
     """Run the equations of `program` on `args` under the current trace; locations are kept."""
     trace = backend.trace_ctx.trace
-    env: dict[Var, Any] = dict(zip(program.inputs, args, strict=True))
+    env: dict[Var, Any] = dict(zip(program.inputs, matched(program, args), strict=True))
     previous = swap_source(None)
     try:
         for eq in program.equations:
@@ -355,6 +355,18 @@ def eval_program(program: Program, args: Sequence[Any]) -> list[Any]:
     finally:
         swap_source(previous)
     return [env[x] if type(x) is Var else literal_value(x) for x in program.outputs]  # type: ignore[index,arg-type]
+
+
+def matched(program: Program, args: Sequence[Any]) -> Sequence[Any]:
+    """`args` with the weak types of the program's inputs, from which its equations got theirs."""
+    found = args
+    for i, (v, x) in enumerate(zip(program.inputs, args, strict=True)):
+        aval = v.aval
+        if aval_of(x).weak_type != aval.weak_type and aval.dtype != backend.float0:
+            from jaxcore.ops.convert import convert
+
+            found = [*found[:i], convert(x, aval.dtype, aval.weak_type), *found[i + 1 :]]
+    return found
 
 
 def literal_value(x: Literal) -> Any:

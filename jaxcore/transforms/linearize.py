@@ -126,9 +126,23 @@ class LinearizeTrace(JaxcoreTrace):
             outs = self.linear.inline(split.linear, atoms)
         it = iter(outs)
         return [
-            LinearizeTracer(self, r, next(it)) if a else r
+            self.tracer(r, next(it)) if a else r
             for r, a in zip(results, split.active, strict=False)
         ]
+
+    def tracer(self, primal: Any, tangent: Atom) -> LinearizeTracer:
+        """The pair; the tangent, typed by a rule of its own, gets the weak type of the primal."""
+        made = LinearizeTracer(self, primal, tangent)
+        weak = made.aval.weak_type
+        if tangent.aval.weak_type != weak and tangent.aval.dtype != backend.float0:
+            from jaxcore.ops.convert import convert_element_type_p
+
+            made.tangent = out = Var(tangent.aval.update(weak_type=weak))
+            params = {"new_dtype": out.aval.dtype, "weak_type": weak}
+            self.linear.equations.append(
+                Equation(convert_element_type_p, [tangent], [out], params, current_source())
+            )
+        return made
 
     def stage_value(self, val: Any) -> Any:
         owner = type(val) is LinearizeTracer and val._trace is self
