@@ -73,6 +73,11 @@ def trace_context() -> Any:
     return config.trace_context()
 
 
+def flag(name: str) -> Any:
+    """The value of JAX's setting `name`, such as ``jax_enable_x64``."""
+    return getattr(jax.config, name)
+
+
 def is_extended(dtype: Any) -> bool:
     """True for dtypes such as PRNG keys that NumPy does not know."""
     return dtypes.issubdtype(dtype, dtypes.extended)
@@ -365,27 +370,26 @@ def ir_type(aval: Any) -> Any:
 
 def lower_with_jax(
     ctx: Any,
-    primitive: JaxPrimitive,
+    primitive: JaxPrimitive | None,
     avals_in: Sequence[Any],
     avals_out: Sequence[Any],
     operands: Sequence[Any],
     params: dict[str, Any],
-) -> list[Any]:
-    """Lower one equation in place by the rule JAX registered for `primitive`; threads ordered
-    tokens through ctx.
+) -> tuple[list[Any], Any]:
+    """Lower one equation in place by the rule JAX registered for `primitive`; its results, and the
+    ordered tokens of ctx after it.
     """
-    jaxpr = single_equation_jaxpr(primitive, avals_in, params)
-    closed_jaxpr = jaxpr
+    if primitive is None:
+        raise NotImplementedError("An equation has no lowering of its own and no primitive of JAX.")
+    closed = single_equation_jaxpr(primitive, avals_in, params)
+    body = getattr(closed, "jaxpr", closed)
     with source_info_util.reset_name_stack():
         out, tokens = mlir.jaxpr_subcomp(
             ctx.module_context,
-            getattr(closed_jaxpr, "jaxpr", closed_jaxpr),
+            body,
             ctx.name_stack,
             ctx.tokens_in,
-            mlir.ir_consts(
-                closed_jaxpr.consts,
-                [v.aval for v in getattr(closed_jaxpr, "jaxpr", closed_jaxpr).constvars],
-            ),
+            mlir.ir_consts(closed.consts, [v.aval for v in body.constvars]),
             *operands,
             dim_var_values=ctx.dim_var_values,
             const_lowering=ctx.const_lowering,

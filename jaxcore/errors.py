@@ -8,7 +8,7 @@ import linecache
 from collections.abc import Sequence
 from inspect import CO_VARARGS
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import jax
 import numpy as np
@@ -17,7 +17,6 @@ from jaxcore import backend
 from jaxcore.source import is_internal
 
 if TYPE_CHECKING:
-    from jaxcore.primitive import Primitive
     from jaxcore.source import Source
 
 __all__ = ["UnexpectedTracerError", "check_live", "format_aval", "explain", "with_source"]
@@ -39,8 +38,14 @@ def describe_source(source: Source | None) -> str:
     return f"{source.filename}:{source.line} ({source.function}){path}{text}"
 
 
+class _Named(Protocol):
+    """What a message names: a primitive, or a function that stands in for one."""
+
+    name: str
+
+
 def with_source(
-    error: Exception, primitive: Primitive, avals: Sequence[Any], source: Source
+    error: Exception, primitive: _Named, avals: Sequence[Any], source: Source
 ) -> Exception:
     """The same error with the operands' full types and the user's line added once."""
     message = str(error)

@@ -48,7 +48,8 @@ def array(name: str, x: Any, position: int = 0) -> Any:
     if hasattr(x, "__jax_array__"):
         return x.__jax_array__()
     if isinstance(x, _PYTHON):
-        return next(kind(x) for kind in _PYTHON if isinstance(x, kind))
+        value: Any = x
+        return next(kind(value) for kind in _PYTHON if isinstance(x, kind))
     raise TypeError(
         f"{name} requires ndarray or scalar arguments, got {type(x)} at position {position}. Fix: "
         "convert it, for example with jaxcore.numpy.asarray."
@@ -110,7 +111,7 @@ def float_dtype(dtype: Any) -> Any:
     """The inexact dtype that functions such as sin compute `dtype` in."""
     if kind_of(dtype) in "fc":
         return dtype
-    key = (dtype, bool(jax.config.jax_enable_x64))
+    key = (dtype, bool(backend.flag("jax_enable_x64")))
     found = _float_dtypes.get(key)
     if found is None:
         found = _float_dtypes[key] = jax.eval_shape(
@@ -176,7 +177,7 @@ def common_shape(
     name: str, args: Sequence[Any], shapes: tuple[tuple[int, ...], ...]
 ) -> tuple[int, ...]:
     """The shape that `shapes` broadcast to."""
-    if jax.config.jax_numpy_rank_promotion != "allow":
+    if backend.flag("jax_numpy_rank_promotion") != "allow":
         _check_ranks(name, shapes)
     found = _common_shapes.get(shapes)
     if found is not None:
@@ -208,7 +209,7 @@ def _check_ranks(name: str, shapes: Sequence[tuple[int, ...]]) -> None:
     """JAX's option against broadcasting that adds axes."""
     if len({len(s) for s in shapes if s != ()}) <= 1:
         return
-    if jax.config.jax_numpy_rank_promotion == "warn":
+    if backend.flag("jax_numpy_rank_promotion") == "warn":
         jax.numpy.broadcast_shapes(*shapes)
         return
     raise ValueError(

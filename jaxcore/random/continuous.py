@@ -265,7 +265,7 @@ def _gumbel(key: Any, *, shape: Shape, dtype: Any) -> Array:
 
 def plain_gumbel(mode: str | None) -> bool:
     """Whether `mode` means the sampler of one uniform sample, the only one that is native."""
-    return mode == "low" or (mode is None and not jax.config.jax_high_dynamic_range_gumbel)
+    return mode == "low" or (mode is None and not backend.flag("jax_high_dynamic_range_gumbel"))
 
 
 def gumbel(

@@ -59,7 +59,7 @@ def _new(name: str, seed: Any, impl: Any) -> Array:
         seed = np.asarray(np.int64(seed)).astype(backend.canonicalize_dtype(np.int64))[()]
     else:
         seed = jnp.asarray(seed)
-    offset = jax.config.jax_random_seed_offset
+    offset = backend.flag("jax_random_seed_offset")
     return bind(random_seed_p, seed + offset if offset else seed, impl=implementation)
 
 
