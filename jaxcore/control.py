@@ -261,9 +261,9 @@ def fori_loop(
       >>> float(fori_loop(0, 4, lambda i, x: x * 2, 1.0))
       16.0
     """
-    if isinstance(lower, int) and isinstance(upper, int):
-        import jaxcore.numpy as jnp
+    import jaxcore.numpy as jnp
 
+    if isinstance(lower, int) and isinstance(upper, int):
         length = max(0, upper - lower)
         index = jnp.arange(lower, lower + length)
 
@@ -278,9 +278,7 @@ def fori_loop(
         i, end, val = state
         return i + 1, end, body_fun(i, val)
 
-    import jaxcore.numpy as jnp
-
-    dtype = jnp.result_type(lower, upper)
+    dtype = jax.numpy.result_type(lower, upper)
     start, end = jnp.asarray(lower, dtype), jnp.asarray(upper, dtype)
     return while_loop(lambda s: s[0] < s[1], step, (start, end, init_val))[2]
 

@@ -70,7 +70,7 @@ class _Checker:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self.eq: Equation = None  # type: ignore[assignment]
+        self.eq: Any = None  # an Equation, or None before the first and after the last
         self.defined: set[Var] = set()
 
     def structure(self) -> None:

@@ -218,7 +218,7 @@ class Feed(NamedTuple):
 
     batch: Padded
     epoch: int
-    index: int
+    number: int  # within the epoch
     last: bool  # of its epoch
 
 

@@ -121,7 +121,8 @@ class Optimizer:
                         fix="use the same globs in `tx` and in `descend(..., groups=...)`.",
                     )
                 )
-        held, rest = {}, params
+        held: dict[str, Any] = {}
+        rest = params
         for glob in self.freeze:
             frozen, rest = self._take(rest, glob, params, "freeze")
             held = nn.merge(held, frozen)

@@ -145,19 +145,19 @@ class Trainer:
                 run.step += 1
                 run.epoch_ended = item.last
                 run.epoch = item.epoch + item.last
-                run.batch = 0 if item.last else item.index + 1
+                run.batch = 0 if item.last else item.number + 1
                 run.evaluate_requested = run.log_requested = run.save_requested = False
-                now = {"step": run.step, "epochs": run.epoch, "epoch_ended": item.last}
+                now: dict[str, Any] = {"step": run.step, "epochs": run.epoch}
+                now["epoch_ended"] = item.last
 
                 for callback in self.callbacks:
                     callback.on_step_end(run)
 
                 over = is_over(until, step=run.step, epochs=run.epoch)
                 ending = over or run.stop_reason is not None
-                evaluate = val_source is not None and (
-                    over or run.evaluate_requested or is_due(self.validate_every, **now)
-                )
-                if evaluate or ending or run.log_requested or is_due(log_every, **now):
+                due = over or run.evaluate_requested or is_due(self.validate_every, **now)
+                held_out = val_source if due else None
+                if held_out is not None or ending or run.log_requested or is_due(log_every, **now):
                     totals = merge_metrics(pending)  # waits for the device
                     elapsed = time.perf_counter() - clock
                     run.seconds += elapsed
@@ -165,7 +165,11 @@ class Trainer:
                         "step": run.step,
                         "epoch": run.epoch,
                         **{name: totals[name].result for name in sorted(totals, key=_rank)},
-                        **(self._measure(task, val_source, run.state, "val") if evaluate else {}),
+                        **(
+                            {}
+                            if held_out is None
+                            else self._measure(task, held_out, run.state, "val")
+                        ),
                         "seconds": run.seconds,
                         "steps_per_second": (run.step - clock_step) / max(elapsed, 1e-9),
                     }

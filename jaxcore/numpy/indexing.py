@@ -297,10 +297,13 @@ def gather(
     )
 
 
+_NAN = float("nan")  # one object, so that it is found again as a key
+
+
 def _default_fill(dtype: Any) -> Any:
     kind = kind_of(dtype)
     if kind in "fc":
-        return float("nan")
+        return _NAN
     if kind == "b":
         return True
     info = _jnp.iinfo(dtype)

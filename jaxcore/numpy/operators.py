@@ -102,7 +102,7 @@ def _astype(self: Any, dtype: Any, copy: bool = False, device: Any = None) -> An
     return e.astype(self, dtype, copy=copy, device=device)
 
 
-_methods = {
+_methods: dict[str, Callable[..., Any]] = {
     "all": r.all,
     "any": r.any,
     "argmax": r.argmax,

@@ -235,6 +235,7 @@ def _total(
     if kind_of(own) == "b":  # bools are counted
         own = backend.canonicalize_dtype(np.dtype(np.int64))
         x = v.convert(x, own)
+    combine: Callable[[Any, Any], Any]
     if name == "sum":
         primitive, combine, unit = r.reduce_sum_p, add, 0
     else:

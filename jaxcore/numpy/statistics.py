@@ -85,7 +85,7 @@ def var(
     elif ddof:
         raise ValueError("ddof and correction can't be provided simultaneously.")
     if has_names(axis) or (dtype is not None and kind_of(aval_of(array("var", a)).dtype) == "c"):
-        return jax.numpy.var(
+        return jax.numpy.var(  # type: ignore[call-arg]  # JAX's stub lacks `mean`
             a, axis, dtype, out, keepdims=keepdims, where=where, mean=mean, correction=correction
         )
     x = array("var", a)

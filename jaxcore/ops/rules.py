@@ -219,7 +219,7 @@ def nary_batch(box: list[Primitive], whole_operands: Sequence[int] = ()) -> Call
             (d for d, r in zip(dims, ranks, strict=True) if d is not None and r == rank), 0
         )
         spread = [i for i in range(rank + 1) if i != target]
-        whole = ()
+        whole: tuple[int, ...] = ()
         if whole_operands:
             whole = next(
                 tuple(s) if d is None else (*s[:d], *s[d + 1 :])
