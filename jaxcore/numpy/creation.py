@@ -53,18 +53,27 @@ def _at_top() -> bool:
     return backend.trace_ctx.trace is backend.eval_trace
 
 
-def user_dtype(dtype: Any, name: str = "array") -> Any:
+_user_dtypes: dict[Any, Any] = {}
+
+
+def user_dtype(dtype: Any) -> Any:
     """The dtype that a user's `dtype` means: 64 bits become 32 (with JAX's warning) without x64."""
-    if dtype in _PYTHON:
-        return backend.canonicalize_dtype(dtype)
-    try:
-        found = np.dtype(dtype)
-    except TypeError:
-        return dtype if backend.is_extended(dtype) else _jnp.dtype(dtype)
-    if found.itemsize < 8 or backend.canonicalize_dtype(found) == found:
+    key = (type(dtype), dtype, backend.flag("jax_enable_x64"))
+    found = _user_dtypes.get(key)
+    if found is not None:
         return found
-    with backend.set_current_trace(backend.eval_trace):
-        return _jnp.zeros((), dtype).dtype  # JAX warns here
+    if dtype in _PYTHON:
+        found = backend.canonicalize_dtype(dtype)
+    else:
+        try:
+            found = np.dtype(dtype)
+        except TypeError:
+            return dtype if backend.is_extended(dtype) else _jnp.dtype(dtype)
+        if found.itemsize >= 8 and backend.canonicalize_dtype(found) != found:
+            with backend.set_current_trace(backend.eval_trace):
+                return _jnp.zeros((), dtype).dtype  # JAX warns here, each time
+    _user_dtypes[key] = found
+    return found
 
 
 def _sizes(shape: Any) -> tuple[int, ...]:

@@ -20,7 +20,7 @@ from jaxcore.numpy.operand import as_value, typed
 from jaxcore.numpy.promote import promoted, to_dtype
 from jaxcore.ops.compare import eq, select
 from jaxcore.ops.convert import convert
-from jaxcore.ops.dot import dot_general_p
+from jaxcore.ops.dot import Dims, dot_general_p
 from jaxcore.ops.reduce import reduce_sum_p
 from jaxcore.ops.rules import full
 from jaxcore.ops.shape import broadcast_in_dim_p, iota_p, squeeze_p, transpose_p
@@ -32,11 +32,19 @@ Array = jax.Array
 
 
 class Step(NamedTuple):
-    """One contraction of the plan: which operands, the names of their axes, and of the result's."""
+    """One contraction of the plan.
+
+    Attributes:
+      operands: which of the values it takes.
+      prepare: for each of them, what is done before: (operation, axes) in order.
+      dims: dimension numbers of the product; None for a single operand.
+      permutation: of the result, None where it is in order.
+    """
 
     operands: tuple[int, ...]
-    inputs: tuple[str, ...]
-    output: str
+    prepare: tuple[tuple[tuple[str, tuple[int, ...]], ...], ...]
+    dims: Dims | None
+    permutation: tuple[int, ...] | None
 
 
 def einsum(
@@ -107,10 +115,10 @@ def einsum(
     precise = resolve_precision(precision)
     for step in steps:
         chosen = [values[i] for i in step.operands]
-        for i in sorted(step.operands, reverse=True):
+        for i in reversed(step.operands):
             del values[i]
-        values.append(_contract(step, chosen, precise, result))
-    return convert(values[0], result, weak)
+        values.append(_run(step, chosen, precise, result))
+    return as_value(convert(values[0], result, weak))
 
 
 # --- the plan -----------------------------------------------------------------------------------
@@ -149,6 +157,7 @@ def _plan(subscripts: str, shapes: tuple[tuple[int, ...], ...], optimize: Any) -
     else:
         path, _info = opt_einsum.contract_path(subscripts, *shown, optimize=optimize)
     steps = []
+    shapes_now = list(shapes)
     for number, where in enumerate(path):
         where = tuple(sorted(where))
         taken = tuple([inputs[i] for i in where])
@@ -160,56 +169,111 @@ def _plan(subscripts: str, shapes: tuple[tuple[int, ...], ...], optimize: Any) -
         made = (
             target if last else "".join(dict.fromkeys(c for s in taken for c in s if c in needed))
         )
-        steps.append(Step(where, taken, made))
+        steps.append(_step(where, taken, [shapes_now[i] for i in where], made))
         inputs = [*rest, made]
+        size = {}
+        for letters, shape in zip(taken, [shapes_now[i] for i in where], strict=True):
+            for name, n in zip(letters, shape, strict=True):
+                size[name] = n if size.get(name, 1) == 1 else size[name]
+        kept = [shape for i, shape in enumerate(shapes_now) if i not in where]
+        shapes_now = [*kept, tuple([size[name] for name in made])]
     return steps
 
 
 # --- one step -----------------------------------------------------------------------------------
 
 
-def _contract(step: Step, values: Sequence[Any], precision: Any, dtype: Any) -> Any:
-    named = [_unrepeated(x, names) for x, names in zip(values, step.inputs, strict=True)]
-    if len(named) == 1:
-        x, names = named[0]
-        x, names = _summed(x, names, [n for n in names if n not in step.output])
-        return _ordered(x, names, step.output)
-    (x, xs), (y, ys) = named
-    # Names of one operand only that the result lacks are summed first; so are axes of size 1
-    # that stand for a longer one of the other operand.
-    x, xs = _summed(x, xs, [n for n in xs if n not in ys and n not in step.output])
-    y, ys = _summed(y, ys, [n for n in ys if n not in xs and n not in step.output])
-    x, xs, y, ys = _aligned(x, xs, y, ys)
-    x, xs = _summed(x, xs, [n for n in xs if n not in ys and n not in step.output])
-    y, ys = _summed(y, ys, [n for n in ys if n not in xs and n not in step.output])
-    dims, permutation = contraction(list(xs), list(ys), list(step.output))
-    out = bind(
-        dot_general_p,
-        x,
-        y,
-        dimension_numbers=dims,
-        precision=precision,
-        preferred_element_type=dtype,
-    )
-    return out if permutation is None else bind(transpose_p, out, permutation=permutation)
+class _Operand:
+    """An operand while its preparation is worked out: names and sizes of its axes."""
+
+    def __init__(self, names: str, shape: Sequence[int]) -> None:
+        self.names = list(names)
+        self.sizes = list(shape)
+        self.actions: list[tuple[str, tuple[int, ...]]] = []
+
+    def remove(self, action: str, axes: Sequence[int]) -> None:
+        """Record that `action` takes away `axes`."""
+        if axes:
+            self.actions.append((action, tuple(axes)))
+            for i in sorted(axes, reverse=True):
+                del self.names[i], self.sizes[i]
+
+    def take_diagonals(self) -> None:
+        """Leave one axis of each name."""
+        for name in [n for n, count in Counter(self.names).items() if count > 1]:
+            while self.names.count(name) > 1:
+                first = self.names.index(name)
+                second = self.names.index(name, first + 1)
+                if self.sizes[first] == self.sizes[second]:
+                    self.actions.append(("diagonal", (first, second)))
+                    del self.names[first], self.sizes[first]
+                else:  # an axis of size 1 is repeated along the other
+                    self.remove("squeeze", [first if self.sizes[first] == 1 else second])
+
+    def drop(self, action: str, names: Sequence[str]) -> None:
+        """Take away the axes of `names`."""
+        self.remove(action, [i for i, n in enumerate(self.names) if n in names])
 
 
-def _unrepeated(x: Any, names: str) -> tuple[Any, str]:
-    """The diagonal of axes that share a name."""
-    for name, count in Counter(names).items():
-        while count > 1:
-            first = names.index(name)
-            second = names.index(name, first + 1)
-            shape = aval_of(x).shape
-            if shape[first] != shape[second]:  # one of them has size 1
-                drop = first if shape[first] == 1 else second
-                x = bind(squeeze_p, x, dimensions=(drop,))
-                names = names[:drop] + names[drop + 1 :]
+def _step(
+    where: tuple[int, ...], names: Sequence[str], shapes: Sequence[Sequence[int]], output: str
+) -> Step:
+    """How the operands called `names` are contracted to `output`."""
+    parts = [_Operand(n, s) for n, s in zip(names, shapes, strict=True)]
+    for part in parts:
+        part.take_diagonals()
+    if len(parts) == 1:
+        (x,) = parts
+        x.drop("sum", [n for n in x.names if n not in output])
+        order = tuple([x.names.index(n) for n in output])
+        return Step(
+            where, (tuple(x.actions),), None, None if order == tuple(range(len(order))) else order
+        )
+    for x, y in (parts, parts[::-1]):
+        # Names that only one operand has, and the result lacks, are summed first.
+        x.drop("sum", [n for n in x.names if n not in y.names and n not in output])
+    x, y = parts
+    longer = {
+        n
+        for n in x.names
+        if n in y.names and x.sizes[x.names.index(n)] != y.sizes[y.names.index(n)]
+    }
+    for part in parts:  # an axis of size 1 that meets a longer one multiplies all of it
+        part.drop(
+            "squeeze",
+            [
+                n
+                for n, size in zip(part.names, part.sizes, strict=True)
+                if n in longer and size == 1
+            ],
+        )
+    for a, b in (parts, parts[::-1]):
+        a.drop("sum", [n for n in a.names if n not in b.names and n not in output])
+    dims, permutation = contraction(x.names, y.names, list(output))
+    return Step(where, (tuple(x.actions), tuple(y.actions)), dims, permutation)
+
+
+def _run(step: Step, values: Sequence[Any], precision: Any, dtype: Any) -> Any:
+    ready = []
+    for x, actions in zip(values, step.prepare, strict=True):
+        for action, axes in actions:
+            if action == "sum":
+                x = bind(reduce_sum_p, x, axes=axes)
+            elif action == "squeeze":
+                x = bind(squeeze_p, x, dimensions=axes)
             else:
-                x = _diagonal(x, first, second)
-                names = names[:first] + names[first + 1 :]
-            count -= 1
-    return x, names
+                x = _diagonal(x, *axes)
+        ready.append(x)
+    out = ready[0]
+    if step.dims is not None:
+        out = bind(
+            dot_general_p,
+            *ready,
+            dimension_numbers=step.dims,
+            precision=precision,
+            preferred_element_type=dtype,
+        )
+    return out if step.permutation is None else bind(transpose_p, out, permutation=step.permutation)
 
 
 def _diagonal(x: Any, first: int, second: int) -> Any:
@@ -224,31 +288,3 @@ def _diagonal(x: Any, first: int, second: int) -> Any:
     )
     zero = full(0, ShapedArray(aval.shape, aval.dtype))
     return bind(reduce_sum_p, select(mask, x, zero), axes=(first,))
-
-
-def _summed(x: Any, names: str, gone: Sequence[str]) -> tuple[Any, str]:
-    if not gone:
-        return x, names
-    axes = tuple([i for i, n in enumerate(names) if n in gone])
-    return bind(reduce_sum_p, x, axes=axes), "".join(n for n in names if n not in gone)
-
-
-def _aligned(x: Any, xs: str, y: Any, ys: str) -> tuple[Any, str, Any, str]:
-    """Without the axes of size 1 that meet a longer axis of the same name."""
-    sx = dict(zip(xs, aval_of(x).shape, strict=True))
-    sy = dict(zip(ys, aval_of(y).shape, strict=True))
-    drop_x = [n for n in xs if n in sy and sx[n] == 1 and sy[n] != 1]
-    drop_y = [n for n in ys if n in sx and sy[n] == 1 and sx[n] != 1]
-    if drop_x:
-        x = bind(squeeze_p, x, dimensions=tuple([xs.index(n) for n in drop_x]))
-        xs = "".join(n for n in xs if n not in drop_x)
-    if drop_y:
-        y = bind(squeeze_p, y, dimensions=tuple([ys.index(n) for n in drop_y]))
-        ys = "".join(n for n in ys if n not in drop_y)
-    return x, xs, y, ys
-
-
-def _ordered(x: Any, names: str, output: str) -> Any:
-    if names == output:
-        return as_value(x)
-    return bind(transpose_p, x, permutation=tuple([names.index(n) for n in output]))

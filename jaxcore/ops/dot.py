@@ -12,13 +12,14 @@ import numpy as np
 from jaxcore import backend
 from jaxcore.backend import ShapedArray
 from jaxcore.ops.arithmetic import add
+from jaxcore.ops.avals import memoised
 from jaxcore.ops.convert import convert
 from jaxcore.ops.rules import kind_of
 from jaxcore.ops.shape import dropping, inverse, transpose_p
 from jaxcore.primitive import Linear, Primitive
 from jaxcore.trace import aval_of, bind
 
-__all__ = ["dot_general_p", "dot_shape"]
+__all__ = ["Dims", "dot_general_p", "dot_shape"]
 
 Dims = tuple[tuple[tuple[int, ...], tuple[int, ...]], tuple[tuple[int, ...], tuple[int, ...]]]
 
@@ -247,7 +248,7 @@ def _dot_cost(avals_in: Any, avals_out: Any, *, dimension_numbers: Dims, **_: An
 
 dot_general_p = Primitive(
     "dot_general",
-    _dot_type,
+    memoised(_dot_type),
     jvp=_dot_jvp,
     transpose=_dot_transpose,
     batch=_dot_batch,

@@ -14,6 +14,7 @@ import numpy as np
 from jaxcore import backend
 from jaxcore.backend import ShapedArray
 from jaxcore.ir import param_key
+from jaxcore.ops.avals import memoised
 from jaxcore.ops.compare import and_p, ge, le, select
 from jaxcore.ops.convert import convert
 from jaxcore.ops.pieces import concatenate_p, slice_p
@@ -40,19 +41,11 @@ FILL = Mode.FILL_OR_DROP
 
 def jax_type(primitive: Any, **missing: Any) -> Callable[..., ShapedArray]:
     """The type rule of a JAX primitive, memoised: its checks and messages of ill-formed windows."""
-    found: dict[Any, ShapedArray] = {}
 
     def rule(*avals: ShapedArray, **params: Any) -> ShapedArray:
-        key = (avals, param_key(params))
-        out = found.get(key)
-        if out is None:
-            if len(found) > 4096:
-                found.clear()
-            types, _ = backend.abstract_eval(primitive, avals, {**missing, **params})
-            out = found[key] = types[0]
-        return out
+        return backend.abstract_eval(primitive, avals, {**missing, **params})[0][0]
 
-    return rule
+    return memoised(rule)
 
 
 def bumped(dims: Sequence[int]) -> tuple[int, ...]:

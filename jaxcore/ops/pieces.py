@@ -13,6 +13,7 @@ import numpy as np
 
 from jaxcore.backend import ShapedArray
 from jaxcore.ops.arithmetic import sub
+from jaxcore.ops.avals import memoised
 from jaxcore.ops.compare import select
 from jaxcore.ops.reduce import reduce_sum_p
 from jaxcore.ops.rules import BOOL, full
@@ -267,7 +268,7 @@ def _concatenate_batch(
 _concatenate_box: list[Primitive] = []
 concatenate_p = Primitive(
     "concatenate",
-    _concatenate_type,
+    memoised(_concatenate_type),
     jvp=_concatenate_jvp,
     transpose=_concatenate_transpose,
     batch=_concatenate_batch,
@@ -390,7 +391,7 @@ def _pad_lower(
 
 pad_p = Primitive(
     "pad",
-    _pad_type,
+    memoised(_pad_type),
     jvp=_pad_jvp,
     transpose=_pad_transpose,
     batch=_pad_batch,

@@ -14,6 +14,7 @@ import jax
 
 from jaxcore import backend
 from jaxcore.backend import ShapedArray
+from jaxcore.ops.avals import memoised, shaped
 from jaxcore.ops.reduce import reduce_sum_p
 from jaxcore.ops.rules import move_dim
 from jaxcore.primitive import Primitive
@@ -40,7 +41,7 @@ Shape = tuple[int, ...]
 
 def resized(x: ShapedArray, shape: Shape) -> ShapedArray:
     """The type `x` with another shape."""
-    return ShapedArray(shape, x.dtype, weak_type=x.weak_type)
+    return shaped(shape, x.dtype, x.weak_type)
 
 
 def by_jax_for_keys(box: list[Primitive], lower: Callable[..., Any]) -> Callable[..., Any]:
@@ -81,7 +82,7 @@ def linear(
     box: list[Primitive] = []
     record = Primitive(
         name,
-        type,
+        memoised(type),
         jvp=jvp,
         transpose=transpose,
         batch=batch,
@@ -334,7 +335,7 @@ def _iota_type(*, dtype: Any, shape: Shape, dimension: int) -> ShapedArray:
             f"iota dimension must be in [0, {len(shape)}), got dimension={dimension} "
             f"for shape {shape}."
         )
-    return ShapedArray(shape, dtype)
+    return shaped(shape, dtype)
 
 
 iota_p = Primitive(
