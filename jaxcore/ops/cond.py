@@ -153,11 +153,9 @@ def _linearize(avals: Sequence[Any], active: tuple[bool, ...], branches: Any) ->
 
 def _blank(aval: ShapedArray) -> Any:
     if backend.is_extended(aval.dtype):
-        import jax
+        from jaxcore.ops.random import random_wrap_p
 
-        return jax.random.wrap_key_data(
-            zeros(backend.physical_aval(aval)), impl=jax.random.key_impl_of(aval)
-        )
+        return bind(random_wrap_p, zeros(backend.physical_aval(aval)), impl=aval.dtype._impl)
     return zeros(aval)
 
 
@@ -221,15 +219,15 @@ def _batch(size: int, args: Sequence[Any], dims: Sequence[int | None], *, branch
                 for x, r in zip(runs[k], results, strict=True)
             ]
         return results, [0] * len(results)
-    batched = [batch_program(p, size, tuple(dims[1:])) for p in branches]
-    on = [any(b.dims[i] is not None for b in batched) for i in range(len(branches[0].outputs))]
+    forms = [batch_program(p, size, tuple(dims[1:])) for p in branches]
+    on = [any(b.dims[i] is not None for b in forms) for i in range(len(branches[0].outputs))]
 
     def run_batched(k: int) -> Any:
         def run(*values: Any) -> list[Any]:
-            outs = run_program(batched[k].program, [*batched[k].consts, *values])
+            outs = run_program(forms[k].program, [*forms[k].consts, *values])
             return [
                 broadcast_batch(x, d, size) if b else x
-                for x, d, b in zip(outs, batched[k].dims, on, strict=True)
+                for x, d, b in zip(outs, forms[k].dims, on, strict=True)
             ]
 
         return run

@@ -164,6 +164,23 @@ def looped(lax_, np_):
     return f
 
 
+def test_a_key_that_one_branch_alone_keeps_for_the_derivative():
+    def gradient(t, lax_):
+        def f(x, key):
+            def drawn(x, key):
+                # What is computed again in the backward pass starts from the new key.
+                again = t.checkpoint(lambda x, key: jax.numpy.sin(x * jax.random.uniform(key)))
+                return again(x, jax.random.fold_in(key, 1))
+
+            return lax_.cond(x > 0, drawn, lambda x, key: x, x, key)
+
+        return t.grad(f)
+
+    for x in (1.0, -1.0):
+        args = (x, jax.random.key(0))
+        close(gradient(jaxcore, lax)(*args), gradient(jax, jax.lax)(*args))
+
+
 def test_while_loop(pair):
     ours, theirs = looped(*pair), looped(jax.lax, jax.numpy)
     close(jaxcore.jit(ours)(W, X), theirs(W, X))
