@@ -14,7 +14,7 @@ from typing import Any
 
 import jax
 
-from jaxcore import backend, errors
+from jaxcore import backend, errors, side
 from jaxcore.compile import Entry, compile_program
 from jaxcore.ir import Program
 from jaxcore.lower import bind_program
@@ -130,7 +130,7 @@ class Jitted:  # noqa: D101 (its docstring is that of the function)
         """What the C++ dispatcher calls for types it has not seen, and for tracers."""
         fun, name = self.__wrapped__, self.__name__
         call_ = Call(fun, self._settings, args, kwargs)
-        if not backend.at_top_level():
+        if not backend.at_top_level() or side.active():
             return self._nested(call_), None, False
         for i, x in enumerate(call_.leaves):
             if isinstance(x, backend.Tracer):
@@ -160,21 +160,24 @@ class Jitted:  # noqa: D101 (its docstring is that of the function)
         """
         avals = [aval_of(x) for x in call_.leaves]
         key = call_.key(avals)
-        found = self._programs.get(key)
+        stateful = side.active()  # its Python may read and write state that the key does not show
+        found = None if stateful else self._programs.get(key)
+        state = side.SideState()
         if found is None:
             out: list[Any] = []
-            traced = trace_program(call_.function(self.__wrapped__, out), avals, self.__name__)
+            function = call_.function(self.__wrapped__, out)
+            traced = trace_program(state.wrap(function), avals, self.__name__)
             found = (*traced, out[-1])
-            if not any(isinstance(c, backend.Tracer) for c in found[1]):
+            if not stateful and not any(isinstance(c, backend.Tracer) for c in found[1]):
                 self._programs[key] = found
         program, consts, out_tree = found
         trace = backend.current_trace()
         operands = [*consts, *call_.leaves]
-        if isinstance(trace, JaxcoreTrace):
+        if isinstance(trace, JaxcoreTrace) or trace is backend.eval_trace:
             results = call(program, operands)
         else:
             results = bind_program(program, operands)
-        return jax.tree.unflatten(out_tree, results)
+        return jax.tree.unflatten(out_tree, state.deliver(results) if stateful else results)
 
 
 def jit_program(program: Program) -> Callable[..., list[Any]]:

@@ -19,7 +19,7 @@ if __name__ == "nn":
         "project (pip install -e .) and write: from jaxcore import nn"
     )
 
-from . import initializers, losses, metrics
+from . import initializers, losses, metrics, threaded  # noqa: F401 (threaded registers itself)
 from .activations import (
     celu,
     elu,

@@ -8,7 +8,6 @@ flow on values works.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import wraps
 from typing import Any
 
 import jax
@@ -18,12 +17,13 @@ from jaxcore.eager import remember
 from jaxcore.ir import Program, intern
 from jaxcore.ops.basic import zeros
 from jaxcore.ops.call import run_program
+from jaxcore.side import SideState
 from jaxcore.signature import function_name, leaf_path
 from jaxcore.trace import StageTrace, aval_of, trace_program
 from jaxcore.transforms.linearize import LinearizeTrace, linearize_program
 from jaxcore.transforms.transpose import transpose_program
 
-__all__ = ["flatten_fun", "is_inexact", "jvp", "linearize", "linearize_flat", "vjp"]
+__all__ = ["flatten_aux", "flatten_fun", "is_inexact", "jvp", "linearize", "linearize_flat", "vjp"]
 
 
 class _Linear:
@@ -48,7 +48,7 @@ class _Linear:
         self.out_avals = list(out_avals)
 
     def forward(self, tangents: Sequence[Any]) -> list[Any]:
-        """Tangents of all outputs from tangents of all inputs."""
+        """Tangents of the outputs from tangents of all inputs."""
         given = [t for t, on in zip(tangents, self.active_in, strict=True) if on]
         moved = iter(run_program(self.program, [*self.residuals, *given]))
         return [
@@ -57,11 +57,14 @@ class _Linear:
         ]
 
     def backward(self, cts: Sequence[Any]) -> list[Any]:
-        """Cotangents of all inputs from cotangents of all outputs."""
+        """Cotangents of all inputs from those of the outputs; outputs without one come last."""
         n = len(self.residuals)
-        given = [c for c, on in zip(cts, self.active_out, strict=True) if on]
+        padded = [*cts, *(None,) * (len(self.active_out) - len(cts))]
+        given = [c for c, on in zip(padded, self.active_out, strict=True) if on]
+        present = tuple(c is not None for c in given)
         count = len(self.program.inputs) - n
-        back = transpose_program(self.program, (False,) * n + (True,) * count, (True,) * len(given))
+        back = transpose_program(self.program, (False,) * n + (True,) * count, present)
+        given = [c for c in given if c is not None]
         results = iter(run_program(back.program, [*back.consts, *self.residuals, *given]))
         filled = iter(back.present)
         return [
@@ -74,6 +77,14 @@ def linearize_flat(
     fun: Callable[..., list[Any]], primals: Sequence[Any], active: Sequence[bool], name: str
 ) -> tuple[list[Any], _Linear]:
     """Values of a flat function and its linear part at `primals`."""
+    state = SideState()
+    outs, linear = _linearize_flat(state.wrap(fun), primals, active, name)
+    return state.deliver(outs), linear
+
+
+def _linearize_flat(
+    fun: Callable[..., list[Any]], primals: Sequence[Any], active: Sequence[bool], name: str
+) -> tuple[list[Any], _Linear]:
     parent = backend.current_trace()
     avals = [aval_of(p) for p in primals]
     if type(parent) is StageTrace:
@@ -130,6 +141,7 @@ def _check_tangents(
     name: str, kind: str, primals: Any, tangents: Any
 ) -> tuple[list[Any], list[Any], Any]:
     """Flat primals and tangents, whose trees, shapes and dtypes must agree."""
+    tree: Any  # JAX's stubs know no comparison of treedefs
     p_leaves, tree = jax.tree.flatten(primals)
     t_leaves, t_tree = jax.tree.flatten(tangents)
     if tree != t_tree:
@@ -179,14 +191,9 @@ def jvp(
             f"{type(tangents).__name__}. Fix: write (x,) for a single argument."
         )
     leaves, t_leaves, tree = _check_tangents(name, "jvp", tuple(primals), tuple(tangents))
-    active = [is_inexact(aval_of(p)) for p in leaves]
-    out: list[Any] = []
-    aux: list[Any] = []
-    flat = flatten_fun(_with_aux(fun, aux) if has_aux else fun, tree, out)
-    outs, linear = linearize_flat(flat, leaves, active, name)
-    moved = linear.forward(t_leaves)
-    result = jax.tree.unflatten(out[0], outs), jax.tree.unflatten(out[0], moved)
-    return (*result, _lower_aux(aux[0])) if has_aux else result
+    value, aux, out_tree, linear = _linearize_tree(fun, leaves, tree, has_aux, name)
+    moved = jax.tree.unflatten(out_tree, linear.forward(t_leaves)[: out_tree.num_leaves])
+    return (value, moved, aux) if has_aux else (value, moved)
 
 
 def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
@@ -200,49 +207,49 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
     """
     name = function_name(fun)
     leaves, tree = jax.tree.flatten(primals)
-    active = [is_inexact(aval_of(p)) for p in leaves]
-    out: list[Any] = []
-    aux: list[Any] = []
-    flat = flatten_fun(_with_aux(fun, aux) if has_aux else fun, tree, out)
-    outs, linear = linearize_flat(flat, leaves, active, name)
+    value, aux, out_tree, linear = _linearize_tree(fun, leaves, tree, has_aux, name)
 
     def f_jvp(*tangents: Any) -> Any:
         _, t_leaves, _ = _check_tangents(
             name, "linearize", jax.tree.unflatten(tree, leaves), tuple(tangents)
         )
-        return jax.tree.unflatten(out[0], linear.forward(t_leaves))
+        return jax.tree.unflatten(out_tree, linear.forward(t_leaves)[: out_tree.num_leaves])
 
-    value = jax.tree.unflatten(out[0], outs)
-    return (value, f_jvp, _lower_aux(aux[0])) if has_aux else (value, f_jvp)
+    return (value, f_jvp, aux) if has_aux else (value, f_jvp)
 
 
-def _with_aux(fun: Callable[..., Any], box: list[Any]) -> Callable[..., Any]:
-    """`fun` returns (out, aux): keep aux aside as extra outputs that carry no derivative."""
+def flatten_aux(
+    fun: Callable[..., Any], tree: Any, out: list[Any], aux: list[Any]
+) -> Callable[..., list[Any]]:
+    """Flat outputs of the first result of `fun`, followed by those of the second."""
 
-    @wraps(fun)
-    def split(*args: Any, **kwargs: Any) -> Any:
-        result = fun(*args, **kwargs)
+    def flat(*leaves: Any) -> list[Any]:
+        result = fun(*jax.tree.unflatten(tree, leaves))
         if not isinstance(result, tuple) or len(result) != 2:
             raise TypeError(
-                f"{function_name(fun)} must return a pair (out, aux) because has_aux=True, but "
-                f"returned "
-                f"{type(result).__name__}."
+                f"{function_name(fun)} must return a pair (value, aux) because has_aux=True, but "
+                f"returned {type(result).__name__}."
             )
-        box[:] = [result[1]]
-        return result[0]
+        value, value_tree = jax.tree.flatten(result[0])
+        rest, rest_tree = jax.tree.flatten(result[1])
+        out[:], aux[:] = [value_tree], [rest_tree]
+        return [*value, *rest]
 
-    return split
+    return flat
 
 
-def _lower_aux(aux: Any) -> Any:
-    """aux with our finished tracers replaced by their primal values."""
-
-    def primal(x: Any) -> Any:
-        while type(x).__name__ == "LinearizeTracer" and not x._trace.is_valid():
-            x = x.primal
-        return x
-
-    return jax.tree.map(primal, aux)
+def _linearize_tree(
+    fun: Callable[..., Any], leaves: Sequence[Any], tree: Any, has_aux: bool, name: str
+) -> tuple[Any, Any, Any, _Linear]:
+    """Value, aux (or None), tree of the value, and the linear part."""
+    active = [is_inexact(aval_of(p)) for p in leaves]
+    out: list[Any] = []
+    aux: list[Any] = []
+    flat = flatten_aux(fun, tree, out, aux) if has_aux else flatten_fun(fun, tree, out)
+    outs, linear = linearize_flat(flat, leaves, active, name)
+    n = out[0].num_leaves
+    rest = jax.tree.unflatten(aux[0], outs[n:]) if has_aux else None
+    return jax.tree.unflatten(out[0], outs[:n]), rest, out[0], linear
 
 
 class _VJP:
@@ -258,7 +265,7 @@ class _VJP:
                 f"vjp of {self.name}: the cotangent must have the structure of the output, "
                 f"{self.out_tree}; got {tree}."
             )
-        for x, aval in zip(leaves, self.linear.out_avals, strict=True):
+        for x, aval in zip(leaves, self.linear.out_avals, strict=False):
             want, got = aval.to_tangent_aval(), aval_of(x)
             if got.shape != want.shape or got.dtype != want.dtype:
                 raise ValueError(
@@ -313,11 +320,6 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     """
     name = function_name(fun)
     leaves, tree = jax.tree.flatten(primals)
-    active = [is_inexact(aval_of(p)) for p in leaves]
-    out: list[Any] = []
-    aux: list[Any] = []
-    flat = flatten_fun(_with_aux(fun, aux) if has_aux else fun, tree, out)
-    outs, linear = linearize_flat(flat, leaves, active, name)
-    value = jax.tree.unflatten(out[0], outs)
-    back = _VJP(linear, tree, out[0], name)
-    return (value, back, _lower_aux(aux[0])) if has_aux else (value, back)
+    value, aux, out_tree, linear = _linearize_tree(fun, leaves, tree, has_aux, name)
+    back = _VJP(linear, tree, out_tree, name)
+    return (value, back, aux) if has_aux else (value, back)

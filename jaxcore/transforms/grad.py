@@ -10,10 +10,10 @@ import jax
 import numpy as np
 
 from jaxcore import backend, errors
-from jaxcore.ops.basic import stop_gradient_p, zeros
+from jaxcore.ops.basic import stop_gradient_p
 from jaxcore.signature import function_name
 from jaxcore.trace import aval_of, bind
-from jaxcore.transforms.derivative import flatten_fun, is_inexact, linearize_flat
+from jaxcore.transforms.derivative import flatten_aux, flatten_fun, is_inexact, linearize_flat
 
 __all__ = ["grad", "stop_gradient", "value_and_grad"]
 
@@ -48,7 +48,7 @@ def value_and_grad(
     """
     name = function_name(fun)
     many = not isinstance(argnums, int)
-    numbers = tuple(argnums) if many else (argnums,)  # type: ignore[arg-type]
+    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
 
     @wraps(fun)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -67,6 +67,7 @@ def value_and_grad(
         for i, x in enumerate(leaves):
             _check_input(name, x, chosen, i, positions, holomorphic, allow_int)
 
+        @wraps(fun)
         def of_chosen(*values: Any) -> Any:
             full = list(args)
             for n, value in zip(positions, values, strict=True):
@@ -76,7 +77,7 @@ def value_and_grad(
         aux: list[Any] = []
         out: list[Any] = []
         if has_aux:
-            flat = _flat_with_aux(_named(of_chosen, fun), tree, out, aux)
+            flat = flatten_aux(of_chosen, tree, out, aux)
         else:
             flat = flatten_fun(of_chosen, tree, out)
         active = [is_inexact(aval_of(p)) for p in leaves]
@@ -84,8 +85,7 @@ def value_and_grad(
         n_value = out[0].num_leaves
         value = jax.tree.unflatten(out[0], outs[:n_value])
         ct = _unit(name, value, linear.out_avals[0] if linear.out_avals else None, holomorphic)
-        cts = [ct] + [zeros(a.to_tangent_aval()) for a in linear.out_avals[1:]]
-        gradient = jax.tree.unflatten(tree, linear.backward(cts))
+        gradient = jax.tree.unflatten(tree, linear.backward([ct]))
         gradient = gradient if many else gradient[0]
         if has_aux:
             rest = jax.tree.unflatten(aux[0], outs[n_value:])
@@ -93,32 +93,6 @@ def value_and_grad(
         return value, gradient
 
     return wrapped
-
-
-def _named(f: Callable[..., Any], like: Any) -> Callable[..., Any]:
-    f.__name__ = function_name(like)
-    return f
-
-
-def _flat_with_aux(
-    fun: Callable[..., Any], tree: Any, out: list[Any], aux: list[Any]
-) -> Callable[..., list[Any]]:
-    """Flat outputs of fun's first result followed by those of aux."""
-
-    def flat(*leaves: Any) -> list[Any]:
-        result = fun(*jax.tree.unflatten(tree, leaves))
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise TypeError(
-                f"{function_name(fun)} must return a pair (value, aux) because has_aux=True, but "
-                f"returned "
-                f"{type(result).__name__}."
-            )
-        value, value_tree = jax.tree.flatten(result[0])
-        rest, rest_tree = jax.tree.flatten(result[1])
-        out[:], aux[:] = [value_tree], [rest_tree]
-        return [*value, *rest]
-
-    return flat
 
 
 def _check_input(
@@ -161,8 +135,8 @@ def _check_input(
 
 def _unit(name: str, value: Any, aval: Any, holomorphic: bool) -> Any:
     """The cotangent 1 of a scalar output."""
-    leaves = jax.tree.leaves(value)
-    if len(leaves) != 1 or jax.tree.structure(value) != jax.tree.structure(0):
+    leaves, tree = jax.tree.flatten(value)
+    if len(leaves) != 1 or not jax.tree_util.treedef_is_leaf(tree):
         raise TypeError(
             f"Gradient only defined for scalar-output functions. {name} returned "
             f"{type(value).__name__} with "

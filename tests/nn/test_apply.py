@@ -282,3 +282,41 @@ def test_transformations_inside_a_module_see_its_parameters():
     np.testing.assert_allclose(Model().apply(variables, X), expected, rtol=1e-4, atol=1e-5)
     staged = jaxcore.jit(Model().apply)(variables, X)
     np.testing.assert_allclose(staged, expected, rtol=1e-4, atol=1e-5)
+
+
+class Stateful(nn.Module):
+    """Writes state inside a transformation that it starts itself."""
+
+    mode: str
+
+    def __call__(self, x):
+        def inner(x):
+            y = nn.BatchNorm(name="norm")(nn.Dense(3, name="dense")(x))
+            self.sow("intermediates", "y", y)
+            return jnp.sum(y * y * x[:, :1])
+
+        if self.mode == "jit":
+            return jaxcore.jit(inner)(x)
+        if self.mode == "grad":
+            return jaxcore.value_and_grad(inner)(x)[0]
+        if self.mode == "vjp":
+            return jaxcore.vjp(inner, x)[0]
+        if self.mode == "nested":
+            return jaxcore.jit(jaxcore.value_and_grad(jaxcore.jit(inner)))(x)[0]
+        return inner(x)
+
+
+@pytest.mark.parametrize("mode", ["jit", "grad", "vjp", "nested"])
+@pytest.mark.parametrize("wrap", [lambda f: f, jaxcore.jit], ids=["eager", "jit"])
+def test_state_written_inside_a_transformation_gets_out(mode, wrap, rng):
+    x = rng.standard_normal((4, 2)).astype(np.float32)
+    plain, model = Stateful("plain"), Stateful(mode)
+    variables = plain.init(jaxcore.random.key(0), x)
+    found = model.init(jaxcore.random.key(0), x)
+    jax.tree.map(np.testing.assert_array_equal, found, variables)
+    run = lambda m: lambda v: m.apply(v, x, train=True, mutable=["batch_stats", "intermediates"])
+    step = wrap(run(model))
+    for scale in (1.0, 1.5):  # nothing of the first variables may be left in the second call
+        v = jax.tree.map(lambda a, by=scale: a * by, variables)
+        close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+        jax.tree.map(close, step(v), run(plain)(v))
