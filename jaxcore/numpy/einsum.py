@@ -171,7 +171,7 @@ def _plan(subscripts: str, shapes: tuple[tuple[int, ...], ...], optimize: Any) -
         )
         steps.append(_step(where, taken, [shapes_now[i] for i in where], made))
         inputs = [*rest, made]
-        size = {}
+        size: dict[str, int] = {}
         for letters, shape in zip(taken, [shapes_now[i] for i in where], strict=True):
             for name, n in zip(letters, shape, strict=True):
                 size[name] = n if size.get(name, 1) == 1 else size[name]

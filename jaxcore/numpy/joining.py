@@ -157,7 +157,10 @@ def column_stack(tup: Any) -> Array:
 
     def column(x: Any) -> Any:
         x, aval = typed("column_stack", x)
-        return atleast_2d(x).T if len(aval.shape) < 2 else x
+        if len(aval.shape) >= 2:
+            return x
+        row: Any = atleast_2d(x)
+        return row.T
 
     return concatenate([column(x) for x in _each(tup, lambda x: x)], 1)
 
@@ -266,8 +269,9 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", **kwargs: Any) -> Ar
     """
     x, aval = typed("pad", array)
     widths = _pad_widths(len(aval.shape), pad_width)
-    native = widths is not None and min((n for w in widths for n in w), default=0) >= 0
-    if native and mode == "constant" and not set(kwargs) - {"constant_values"}:
+    if widths is None or min((n for w in widths for n in w), default=0) < 0:
+        return _jnp.pad(array, pad_width, mode, **kwargs)
+    if mode == "constant" and not set(kwargs) - {"constant_values"}:
         value = kwargs.get("constant_values", 0)
         scalar = not isinstance(value, Sequence) and np.ndim(value) == 0
         if scalar:
@@ -277,7 +281,7 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", **kwargs: Any) -> Ar
                 else np.asarray(value).astype(aval.dtype)[()]
             )
             return bind(pad_p, x, value, padding_config=tuple([(*w, 0) for w in widths]))
-    elif native and not kwargs and mode in ("edge", "reflect") and 0 not in aval.shape:
+    elif not kwargs and mode in ("edge", "reflect") and 0 not in aval.shape:
         fits = all(max(w) < n for w, n in zip(widths, aval.shape, strict=True))
         if mode == "edge" or fits:
             for at, (before, after) in enumerate(widths):

@@ -76,7 +76,11 @@ def _matmul_plan(x: tuple[int, ...], y: tuple[int, ...]) -> tuple[Any, ...]:
         )
     x_batch, y_batch = x[:-2], y[:-2]
     rank = max(len(x_batch), len(y_batch))
-    x_squeeze, y_squeeze, x_names, y_names, out = [], [], [], [], []
+    x_squeeze: list[int] = []
+    y_squeeze: list[int] = []
+    x_names: list[str] = []
+    y_names: list[str] = []
+    out: list[str] = []
     for i in range(rank):
         ix, iy = i - rank + len(x_batch), i - rank + len(y_batch)
         nx = x_batch[ix] if ix >= 0 else None
@@ -88,10 +92,14 @@ def _matmul_plan(x: tuple[int, ...], y: tuple[int, ...]) -> tuple[Any, ...]:
             )
         drop_x = nx == 1 and ny is not None and ny != 1
         drop_y = ny == 1 and nx is not None and nx != 1
-        if nx is not None:
-            (x_squeeze if drop_x else x_names).append(ix if drop_x else f"b{i}")
-        if ny is not None:
-            (y_squeeze if drop_y else y_names).append(iy if drop_y else f"b{i}")
+        if drop_x:
+            x_squeeze.append(ix)
+        elif nx is not None:
+            x_names.append(f"b{i}")
+        if drop_y:
+            y_squeeze.append(iy)
+        elif ny is not None:
+            y_names.append(f"b{i}")
         out.append(f"b{i}")
     x_names += ["n", "k"] if len(x) > 1 else ["k"]
     y_names += ["k", "m"] if len(y) > 1 else ["k"]

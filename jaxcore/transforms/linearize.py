@@ -132,7 +132,7 @@ class LinearizeTrace(JaxcoreTrace):
 
     def tracer(self, primal: Any, tangent: Atom) -> LinearizeTracer:
         """The pair; the tangent, typed by a rule of its own, gets the weak type of the primal."""
-        made = LinearizeTracer(self, primal, tangent)
+        made: Any = LinearizeTracer(self, primal, tangent)
         weak = made.aval.weak_type
         if tangent.aval.weak_type != weak and tangent.aval.dtype != backend.float0:
             from jaxcore.ops.convert import convert_element_type_p
