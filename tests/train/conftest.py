@@ -4,12 +4,13 @@ import io
 from types import SimpleNamespace
 
 import jax
-import jaxcore.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from jaxcore import nn, random, train
 from rich.console import Console
+
+import jaxcore.numpy as jnp
+from jaxcore import nn, random, train
 
 
 class Net(nn.Module):

@@ -2,10 +2,11 @@
 
 import functools
 
-import jaxcore.numpy as jnp
 import numpy as np
 import optax
 import pytest
+
+import jaxcore.numpy as jnp
 from jaxcore import nn, random, train
 
 

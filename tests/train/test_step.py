@@ -2,11 +2,12 @@
 
 import chex
 import jax
-import jaxcore
-import jaxcore.numpy as jnp
 import numpy as np
 import optax
 import pytest
+
+import jaxcore
+import jaxcore.numpy as jnp
 from jaxcore import random, train
 
 
