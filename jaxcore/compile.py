@@ -27,6 +27,9 @@ class Entry:
 
     def run(self, leaves: Sequence[Any]) -> list[Any]:
         values = [x for x, keep in zip([*self.consts, *leaves], self.kept, strict=True) if keep]
+        if backend.flag("jax_disable_jit"):  # what is compiled already stays so
+            with jax.disable_jit(False):
+                return self.compiled(*values)
         return self.compiled(*values)
 
 

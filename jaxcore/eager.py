@@ -8,6 +8,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
+
 from jaxcore import backend
 from jaxcore.ir import Program, param_key
 from jaxcore.primitive import Primitive
@@ -38,11 +40,15 @@ def _compile(primitive: Primitive, params: dict[str, Any]) -> Callable[..., list
     from jaxcore.trace import bind
 
     def operation(*args: Any) -> list[Any]:
+        if backend.at_top_level():  # under jax.disable_jit: one operation is compiled all the same
+            with jax.disable_jit(False):
+                return function(*args)
         out = bind(primitive, *args, **params)
         return out if primitive.multiple_results else [out]
 
     operation.__name__ = operation.__qualname__ = primitive.name
-    return jit(operation).dispatch
+    function = jit(operation).dispatch
+    return function
 
 
 # Programs are interned weakly; the executables that eager code runs keep theirs alive, the least

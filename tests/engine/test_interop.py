@@ -108,6 +108,28 @@ def custom_root(x):
     )
 
 
+def axis_name(x):
+    return jnp.sum(
+        jax.vmap(lambda v: jnp.exp(v) / jax.lax.psum(jnp.exp(v), "i"), axis_name="i")(x) ** 2
+    )
+
+
+def closure_convert(x):
+    f, consts = jax.closure_convert(lambda y: y * jnp.sum(x**2), x[0])
+    return f(x[1], *consts)
+
+
+def ode(x):
+    """A custom_vjp around loops: tangents there have another weak type than their primals."""
+    from jax.experimental.ode import odeint
+
+    return jnp.sum(odeint(lambda y, t, x: -y * jnp.sum(x), x, jnp.array([0.0, 0.1]), x)[-1])
+
+
+def linear_transpose(x):
+    return jnp.sum(jax.linear_transpose(lambda v: jnp.asarray(W) @ v, x)(x)[0] * x)
+
+
 def mixed(x):
     """Ours inside JAX's inside ours."""
     inner = lambda x: jnp.sum(jax.grad(lambda x: jaxcore.jit(wave)(x) ** 2)(x))
@@ -132,6 +154,9 @@ INSIDE = [
     associative,
     mapped,
     custom_root,
+    axis_name,
+    closure_convert,
+    linear_transpose,
     mixed,
 ]
 
@@ -162,6 +187,23 @@ def test_functions_of_jax_inside_ours(f):
 @pytest.mark.rank_promotion
 def test_functions_of_jax_inside_ours_with_values(f):
     close(jaxcore.grad(f)(X), jax.grad(f)(X), 1e-4)
+
+
+@pytest.mark.rank_promotion
+def test_an_integrator_of_jax_to_second_order():
+    def second(t):
+        return t.jit(t.grad(lambda x: jnp.sum(t.grad(ode)(x) * x)))
+
+    close(second(jaxcore)(X), second(jax)(X), 1e-4)
+
+
+def test_disabled_jit_runs_python_with_values():
+    seen = []
+    f = jaxcore.jit(lambda x: seen.append(x) or jnp.sum(jnp.sin(x)))
+    with jax.disable_jit():
+        close(f(X), jnp.sum(jnp.sin(X)))
+        close(jaxcore.grad(f)(X), jnp.cos(X))
+    assert isinstance(seen[0], np.ndarray)
 
 
 def test_a_while_loop_runs_and_batches_and_goes_forward():
