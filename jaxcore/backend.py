@@ -12,6 +12,7 @@ from typing import Any
 import jax
 from jax._src import (
     ad_util,
+    api_util,
     config,
     core,
     dtypes,
@@ -280,6 +281,8 @@ def typed_key(name: str, key: Any, allow_batched: bool = False) -> tuple[Any, bo
 
 
 # --- dispatch
+
+NonFinite = api_util.InternalFloatingPointError
 
 _CACHE_SIZE = 4096
 

@@ -32,7 +32,12 @@ def run(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> li
         if len(primitive.eager_memo) > _LIMIT:
             primitive.eager_memo.clear()
         primitive.eager_memo[key] = function
-    return function(*args)  # a tracer among them is a leak, which the cache miss reports
+    try:
+        return function(*args)  # a tracer among them is a leak, which the cache miss reports
+    except backend.NonFinite as error:
+        from jaxcore.debug import non_finite_operation
+
+        raise non_finite_operation(error, primitive.name) from None
 
 
 def _compile(primitive: Primitive, params: dict[str, Any]) -> Callable[..., list[Any]]:
@@ -80,7 +85,12 @@ def execute(program: Program, args: Sequence[Any]) -> list[Any]:
         entry = _recent[id(program)] = (program, _program_function(program))
         if len(_recent) > _LIMIT:
             _recent.popitem(last=False)
-    return entry[1](*args)
+    try:
+        return entry[1](*args)
+    except backend.NonFinite as error:
+        from jaxcore.debug import non_finite_call
+
+        raise non_finite_call(error, program.name, program, args) from None
 
 
 def _program_function(program: Program) -> Callable[..., list[Any]]:

@@ -87,7 +87,15 @@ class Jitted:  # noqa: D101 (its docstring is that of the function)
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.dispatch(*args, **kwargs)
+        try:
+            return self.dispatch(*args, **kwargs)
+        except backend.NonFinite as error:
+            from jaxcore.debug import non_finite_call
+
+            with jax.debug_nans(False), jax.debug_infs(False):
+                traced = self.trace(*args, **kwargs)
+            values = [*traced.consts, *traced._call.leaves]
+            raise non_finite_call(error, self.__name__, traced.program, values) from None
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else MethodType(self, instance)
