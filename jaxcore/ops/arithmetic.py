@@ -21,7 +21,7 @@ from jaxcore.ops.rules import (
     unbroadcast,
 )
 from jaxcore.primitive import Linear, mirror
-from jaxcore.trace import aval_of, bind
+from jaxcore.trace import aval_of, bind, scalar_aval
 
 __all__ = [
     "abs_p",
@@ -50,8 +50,12 @@ _NUMBER = "iufc"
 
 
 def constant(x: Any, value: Any) -> Any:
-    """The scalar `value` in the dtype of `x`."""
-    return np.asarray(value, aval_of(x).dtype)[()]
+    """The scalar `value` in the dtype of `x`; a Python scalar, of weak type, where `x` has one."""
+    aval = aval_of(x)
+    scalar = np.asarray(value, aval.dtype)[()]
+    if aval.weak_type and scalar_aval(scalar.item()).dtype == aval.dtype:
+        return scalar.item()
+    return scalar
 
 
 def add(x: Any, y: Any) -> Any:
