@@ -47,13 +47,13 @@ def _compile(primitive: Primitive, params: dict[str, Any]) -> Callable[..., list
     def operation(*args: Any) -> list[Any]:
         if backend.at_top_level():  # under jax.disable_jit: one operation is compiled all the same
             with jax.disable_jit(False):
-                return function(*args)
+                return compiled(*args)
         out = bind(primitive, *args, **params)
         return out if primitive.multiple_results else [out]
 
     operation.__name__ = operation.__qualname__ = primitive.name
-    function = jit(operation).dispatch
-    return function
+    compiled: Callable[..., list[Any]] = jit(operation).dispatch
+    return compiled
 
 
 # Programs are interned weakly; the executables that eager code runs keep theirs alive, the least
