@@ -343,9 +343,7 @@ def fast_path(
         return sharding
 
     bound = iter(range(len(kept)))
-    mask = []
-    for keep in kept:
-        mask.append(keep and next(bound) in executable._kept_var_idx)
+    mask = [keep and next(bound) in executable._kept_var_idx for keep in kept]
     return pxla.MeshExecutableFastpathData(
         executable.xla_executable,
         out_tree,

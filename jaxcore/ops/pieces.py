@@ -307,10 +307,8 @@ def _pad_type(x: ShapedArray, value: ShapedArray, *, padding_config: PadConfig) 
             f"padding_config {padding_config}."
         )
     shape = tuple(
-        [
-            low + high + (n + (n - 1) * interior if n > 0 else 0)
-            for n, (low, high, interior) in zip(x.shape, padding_config, strict=True)
-        ]
+        low + high + (n + (n - 1) * interior if n > 0 else 0)
+        for n, (low, high, interior) in zip(x.shape, padding_config, strict=True)
     )
     if any(n < 0 for n in shape):
         raise ValueError(
