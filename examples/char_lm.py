@@ -119,7 +119,12 @@ def trigram_loss(text: np.ndarray, rows: np.ndarray, size: int) -> float:
 
 
 def generate(
-    model: Transformer, variables: dict, prompt: np.ndarray, count: int, temperature: float, seed: int
+    model: Transformer,
+    variables: dict,
+    prompt: np.ndarray,
+    count: int,
+    temperature: float,
+    seed: int,
 ) -> np.ndarray:
     """`prompt` and `count` more tokens, drawn one by one, all in one compiled loop."""
 
@@ -202,7 +207,9 @@ def main() -> None:
     half = args.length // 2
     print(f"\nloss on the same {len(rows) * half:,} held-out characters, nats per character:")
     print(f"  trigram, add-one smoothing       {trigram:.4f}   (sees 2 characters)")
-    print(f"  transformer, {args.steps:>5} steps         {loss:.4f}   (sees {half} to {args.length})")
+    print(
+        f"  transformer, {args.steps:>5} steps         {loss:.4f}   (sees {half} to {args.length})"
+    )
 
     prompt = encode(args.prompt, vocabulary)
     tokens = generate(
