@@ -174,22 +174,31 @@ def list_checkpoints(run_dir: str | os.PathLike[str]) -> list[tuple[int, Path]]:
 
 
 def latest_checkpoint(run_dir: str | os.PathLike[str]) -> Path:
-    """The newest whole checkpoint of a run; damaged ones are passed over with a warning.
+    """The newest whole checkpoint of a run.
+
+    Damaged ones are passed over with a warning that names the one taken instead.
 
     Raises:
       CheckpointError: there is none.
     """
+    damaged = []
     for _, path in reversed(list_checkpoints(run_dir)):
         try:
             _content(path)
         except CheckpointError as error:
-            warnings.warn(f"passing over a damaged checkpoint: {error}", stacklevel=2)
+            damaged.append(str(error))
             continue
+        if damaged:
+            warnings.warn(
+                "\n".join([f"falling back to {path}, because a newer one is damaged:", *damaged]),
+                stacklevel=2,
+            )
         return path
     raise CheckpointError(
         explain(
             f"{os.fspath(run_dir)} has no checkpoint.",
-            got=f"no whole step_* folder in {Path(run_dir) / 'checkpoints'}",
+            got=f"no whole step_* folder in {Path(run_dir) / 'checkpoints'}"
+            + (f", but {len(damaged)} damaged" if damaged else ""),
             expected="the directory of a run that saved one",
             fix="give the Trainer this `dir` and a Checkpoint callback, and train.",
         )

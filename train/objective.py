@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jaxcore.numpy as jnp
+from jaxcore import lax, nn
 
 from .errors import ScalarLossError, TrainError, explain
 from .metrics import Last, Mean, Metric, Sum
@@ -57,7 +58,8 @@ def reduce_loss(
 
     Args:
       result: per-example losses of shape (rows, ...), or `Weighted`, or a pair of either with a
-        dict of metrics, each per-example values, `Weighted`, `Mean`, `Sum` or `Last`.
+        dict of metrics, each per-example values, `Weighted`, `Mean`, `Sum` or `Last`. A ready
+        `Mean` must leave padding out itself: `nn.metrics.accuracy(logits, labels, ctx.mask)`.
       rows: examples in the batch, padding included.
       mask: None, or (rows,) bool, False on padding.
       owner: name of the method, for messages.
@@ -76,11 +78,26 @@ def reduce_loss(
         result, metrics = result
     loss = _mean(result, rows=rows, mask=mask, owner=owner, what="losses")
     return loss, {
-        name: value
-        if isinstance(value, Mean | Sum | Last)
-        else _mean(value, rows=rows, mask=mask, owner=owner, what=f"metric {name!r}")
+        name: _metric(value, rows=rows, mask=mask, owner=owner, what=f"metric {name!r}")
         for name, value in metrics.items()
     }
+
+
+def _metric(value: Any, *, rows: int, mask: Any | None, owner: str, what: str) -> Metric:
+    if isinstance(value, Mean | Sum | Last):
+        return value
+    if isinstance(value, nn.metrics.Mean):
+        return Mean(value.total, value.weight)
+    if hasattr(value, "merge") and hasattr(value, "result"):
+        raise TrainError(
+            explain(
+                f"`{owner}` returned a {what} that is not a number.",
+                got=type(value).__name__,
+                expected="values per example, Weighted, Mean, Sum or Last",
+                fix="compute it from `Trainer.predict` after the run.",
+            )
+        )
+    return _mean(value, rows=rows, mask=mask, owner=owner, what=what)
 
 
 def _mean(result: Any, *, rows: int, mask: Any | None, owner: str, what: str) -> Mean:
@@ -124,7 +141,7 @@ def _mean(result: Any, *, rows: int, mask: Any | None, owner: str, what: str) ->
     for factor, label in ((weights, "weights"), (mask, "mask")):
         if factor is None:
             continue
-        factor = jnp.asarray(factor)
+        factor = lax.stop_gradient(jnp.asarray(factor))
         if factor.shape != values.shape[: factor.ndim]:
             raise TrainError(
                 explain(

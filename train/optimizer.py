@@ -172,13 +172,21 @@ class Optimizer:
         return {glob: self.groups[glob].init(sub) for glob, sub in active.items()}
 
     def update(
-        self, grads: Mapping[str, Any], opt_state: Mapping[str, Any], active: Mapping[str, Any]
+        self,
+        grads: Mapping[str, Any],
+        opt_state: Mapping[str, Any],
+        active: Mapping[str, Any],
+        value: Any,
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """One update of the groups in `active`: new parameters and the whole new `opt_state`."""
+        """One update of the groups in `active`: new parameters and the whole new `opt_state`.
+
+        `value` is the loss, for transformations that ask for it (`optax.contrib.reduce_on_plateau`,
+        `optax.polyak_sgd`).
+        """
         new_params, new_state = {}, dict(opt_state)
         for glob, params in active.items():
             tx = optax.with_extra_args_support(self.groups[glob])
-            updates, new_state[glob] = tx.update(grads[glob], opt_state[glob], params)
+            updates, new_state[glob] = tx.update(grads[glob], opt_state[glob], params, value=value)
             new_params[glob] = optax.apply_updates(params, updates)
         return new_params, new_state
 

@@ -185,7 +185,8 @@ class Task:
         grads = tree.map(lambda g: g / jnp.maximum(mean.weight, 1e-30).astype(g.dtype), grads)
         norm = _norm(grads)
         finite = jnp.isfinite(norm) & jnp.isfinite(mean.total)
-        new_active, opt_state = optimizer.update(grads, state.opt_state, active)
+        value = mean.total / jnp.maximum(mean.weight, 1e-30)
+        new_active, opt_state = optimizer.update(grads, state.opt_state, active, value)
         keep = finite & (mean.weight > 0)
         new_active, opt_state, collections_now = tree.map(
             lambda new, old: jnp.where(keep, new, old),

@@ -22,6 +22,7 @@ from .data import Padded, Padder, Source, as_source, example_batch, feed
 from .errors import ScalarLossError, TrainError, explain
 from .history import History, Row
 from .metrics import Metrics, merge_metrics
+from .objective import batch_rows
 from .resume import abstract_state, checkpoint_to_resume, need_dir, restore_run, save_run
 from .run import Run
 from .state import State
@@ -126,7 +127,9 @@ class Trainer:
         run, pending = self._begin(task, source, until, val is not None, resume, state)
         log_every = self.log_every or _default_log_interval(run)
         step = _Masking(make_step(task, accumulate=self.accumulate))
-        batches = feed(source, run.epoch, run.batch, Padder(getattr(source, "batch_size", None)))
+        # From the example, not from the first batch: a resumed run may begin with the short one.
+        rows = getattr(source, "batch_size", None) or batch_rows(run.example)
+        batches = feed(source, run.epoch, run.batch, Padder(rows))
         saved_step = run.step if run.resumed_from else -1
         clock, clock_step = time.perf_counter(), run.step
         started: list[Callback] = []

@@ -16,7 +16,7 @@ class EarlyStopping(Callback):
 
     A check happens whenever a logged row has the metric. It improves if it beats the best by more
     than `min_delta`; one that equals the best minus `min_delta` does not count. A metric that is
-    not finite stops the run at once, unless `check_finite` is False.
+    not finite stops the run at once, unless `check_finite` is False; then NaN is no improvement.
 
     Args:
       monitor: a column of the history, such as "val/loss".
@@ -48,6 +48,8 @@ class EarlyStopping(Callback):
         self.waited = 0
 
     def on_fit_start(self, run: Run) -> None:
+        if run.resumed_from is None:  # the trainer may have fitted something else before
+            self.best, self.waited = None, 0
         if self.monitor.startswith("val/") and not run.validates:
             raise TrainError(
                 explain(
@@ -70,13 +72,16 @@ class EarlyStopping(Callback):
             run.request_stop(f"{self.monitor} is {value}")
         elif self.threshold is not None and sign * value <= sign * self.threshold:
             run.request_stop(f"{self.monitor} reached {value:.6g}")
-        elif self.best is None or sign * value + self.min_delta < sign * self.best:
+        elif not math.isnan(value) and (
+            self.best is None or sign * value + self.min_delta < sign * self.best
+        ):
             self.best, self.waited = value, 0
         else:
             self.waited += 1
             if self.waited >= self.patience:
+                than = math.nan if self.best is None else self.best
                 run.request_stop(
-                    f"{self.monitor} has not improved on {self.best:.6g} for {self.waited} checks"
+                    f"{self.monitor} has not improved on {than:.6g} for {self.waited} checks"
                 )
 
     def state(self) -> dict[str, Any]:

@@ -65,7 +65,9 @@ class ModelSummary(Callback):
     def on_fit_start(self, run: Run) -> None:
         model = run.task.model
         if hasattr(model, "summary"):
-            run.console.print(model.summary(*run.task.inputs(run.example)))
+            # A table of its own width: wrapped lines, as in a file, could not be read.
+            table = model.summary(*run.task.inputs(run.example))
+            run.console.print(table, soft_wrap=True, highlight=False)
 
 
 class StopOnNonFinite(Callback):
