@@ -9,6 +9,12 @@ logic, rounding       truth, NaN and closeness; rounding
 special               logarithms, angles, parts of complex numbers
 reductions, statistics, sorting
 operators             operators and methods of our tracers
+shapes, rearrange     the shape of one array, and the order of its elements
+joining, creation     several arrays into one and back; new arrays
+linalg_products, einsum
+indexing, index_plan  ``x[...]``; picking: take; updates: ``x.at[...]``
+methods               their methods on our tracers
+lax_*                 what `jaxcore.lax` exports of all this
 """
 
 # ruff: noqa: F401, I001 (names that are exported, in the order of their families)

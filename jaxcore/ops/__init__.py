@@ -4,5 +4,9 @@ lowering rules.
 basic      literals, zeros, conversions the transformations themselves need
 call       calls of shared functions
 custom     custom_jvp; custom_vjp in its own file
+avals      result types made once
+shape      reshape, transpose, squeeze, broadcast, rev, iota; pieces: slice, split, concatenate, pad
+dot, conv  contraction and convolution; window: sums and extrema over sliding windows
+indexing   gather and dynamic slices; scatter: the ways to write
 foreign    JAX primitives without a record of ours, by JAX's own rules
 """
