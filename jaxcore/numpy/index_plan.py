@@ -60,17 +60,17 @@ def int_dtype(shape: Sequence[int]) -> Any:
 
 
 def normalised(i: Any, size: int) -> Any:
-    """Negative positions counted from the front; unsigned ones as they are."""
-    if isinstance(i, np.ndarray | np.generic) and not isinstance(i, backend.Tracer):
-        known: Any = i
-        signed = known.dtype.kind == "i"
-        return np.where(known < 0, known + size, known).astype(i.dtype) if signed else i
+    """Negative positions counted from the front, in a dtype that can hold `size`."""
     dtype = aval_of(i).dtype
     if kind_of(dtype) == "u":
         return i
-    # For a size beyond a narrow dtype JAX's constant wraps around; so does this one.
-    length = np.asarray(size).astype(dtype)[()]
-    return select(lt(i, dtype.type(0)), add(i, length), i)
+    if size > np.iinfo(dtype).max:
+        dtype = int_dtype((size,))
+    if isinstance(i, np.ndarray | np.generic):
+        i = np.asarray(i, dtype)
+        return np.where(i < 0, i + dtype.type(size), i)
+    i = convert(i, dtype)
+    return select(lt(i, dtype.type(0)), add(i, dtype.type(size)), i)
 
 
 def _classify(
