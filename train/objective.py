@@ -104,7 +104,7 @@ def _mean(result: Any, *, rows: int, mask: Any | None, owner: str, what: str) ->
     values, weights = result if isinstance(result, Weighted) else (result, None)
     try:
         values = jnp.asarray(values)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise TrainError(
             explain(
                 f"`{owner}` returned {what} that are not an array.",

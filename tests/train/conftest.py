@@ -57,10 +57,14 @@ def _equal(a, b):
     for (path, x), y in zip(jax.tree.leaves_with_path(a), jax.tree.leaves(b), strict=True):
         if str(x.dtype).startswith("key<"):
             x, y = random.key_data(x), random.key_data(y)
-        np.testing.assert_array_equal(np.asarray(x), np.asarray(y), err_msg=str(path))
+        x, y = np.asarray(x), np.asarray(y)
+        assert (x.dtype, x.shape) == (y.dtype, y.shape), path
+        if x.tobytes() != y.tobytes():
+            np.testing.assert_array_equal(x, y, err_msg=str(path))
+            raise AssertionError(f"{path}: equal in value but not in bits")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def toy():
     return SimpleNamespace(
         Net=Net,

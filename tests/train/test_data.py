@@ -1,0 +1,154 @@
+"""Batches: their order, their padding, and what is no data at all."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from jaxcore import train
+from jaxcore.train.data import Padder, as_source, example_batch, feed
+
+
+def rows_of(batches):
+    return [batch.tolist() for batch in batches]
+
+
+def test_batches_cover_every_row_once():
+    data = train.ArrayData(np.arange(10), batch_size=4)
+    for epoch in range(3):
+        assert sorted(itertools.chain(*rows_of(data.batches(epoch)))) == list(range(10))
+    assert rows_of(data.batches(0)) != rows_of(data.batches(1))
+    assert len(data) == data.steps_per_epoch == 3
+    dropped = train.ArrayData(np.arange(10), batch_size=4, remainder="drop")
+    assert [len(batch) for batch in dropped] == [4, 4]
+    assert len(dropped) == 2
+
+
+def test_order_is_a_function_of_seed_and_epoch():
+    one, two = (train.ArrayData(np.arange(50), batch_size=7, seed=s) for s in (1, 1))
+    list(one.batches(0))  # reading changes nothing
+    assert rows_of(one.batches(3)) == rows_of(two.batches(3))
+    other = train.ArrayData(np.arange(50), batch_size=7, seed=2)
+    assert rows_of(other.batches(3)) != rows_of(two.batches(3))
+    ordered = train.ArrayData(np.arange(50), batch_size=7, shuffle=False)
+    assert list(itertools.chain(*rows_of(ordered.batches(5)))) == list(range(50))
+
+
+@pytest.mark.parametrize("start", range(4))
+def test_a_later_start_gives_the_rest_with_the_same_augmentation(start):
+    def jitter(batch, rng):
+        return batch + rng.random(len(batch))
+
+    data = train.ArrayData(np.arange(10.0), batch_size=4, transform=jitter)
+    whole = rows_of(data.batches(2))
+    assert rows_of(data.batches(2, start)) == whole[start:]
+    assert all(value % 1 for batch in whole for value in batch)
+
+
+def test_arrays_may_be_a_tuple_or_a_dict():
+    x, y = np.arange(12).reshape(6, 2), np.arange(6)
+    for batch in train.ArrayData({"x": x, "y": y}, batch_size=4):
+        np.testing.assert_array_equal(batch["x"][:, 0], 2 * batch["y"])
+    for first, second in train.ArrayData((x, y), batch_size=4):
+        np.testing.assert_array_equal(first[:, 0], 2 * second)
+
+
+def take(source, count, epoch=0, start=0):
+    found = itertools.islice(feed(as_source(source), epoch, start, Padder(2)), count)
+    return [(f.batch.batch.tolist(), f.epoch, f.number, f.last) for f in found]
+
+
+class Endless:
+    """Sized or not, an iterable whose passes start afresh."""
+
+    def __iter__(self):
+        return iter([np.array([0, 1]), np.array([2])])
+
+
+@pytest.mark.parametrize(
+    "data", [train.ArrayData(np.arange(3), batch_size=2, shuffle=False), Endless(), list(Endless())]
+)
+def test_a_feed_goes_round_and_knows_the_last_batch(data):
+    expected = [([0, 1], 0, 0, False), ([2, 2], 0, 1, True)]
+    expected += [([0, 1], 1, 0, False), ([2, 2], 1, 1, True)]
+    assert take(data, 4) == expected
+    assert take(data, 3, start=1) == expected[1:]
+
+
+def test_a_generator_serves_one_epoch():
+    generator = (np.array([i, i + 1]) for i in range(2))
+    source = as_source(generator)
+    assert example_batch(source).tolist() == [0, 1]  # looking does not use it up
+    batches = feed(source, 0, 0, Padder())
+    assert [(f.batch.batch.tolist(), f.last) for f in itertools.islice(batches, 2)] == [
+        ([0, 1], False), ([1, 2], True),
+    ]  # fmt: skip
+    with pytest.raises(train.TrainError, match=r"no batch in epoch 1[\s\S]*one epoch only"):
+        next(batches)
+
+
+def test_data_that_is_not_batches():
+    for arrays in (np.zeros((4, 2)), (np.zeros(4), np.zeros(4)), {"x": np.zeros(4)}):
+        with pytest.raises(train.TrainError, match=r"`val` is not batches[\s\S]*val=train.ArrayD"):
+            as_source(arrays, argument="val")
+    with pytest.raises(train.TrainError, match="got:      int"):
+        as_source(3)
+    with pytest.raises(train.TrainError, match="yields no batch"):
+        example_batch(as_source([]))
+    with pytest.raises(train.TrainError, match="epoch 0 from batch 0"):
+        next(feed(as_source([]), 0, 0, Padder()))
+
+
+def test_an_epoch_shorter_than_its_length():
+    class Liar(Endless):
+        def __len__(self):
+            return 5
+
+    with pytest.raises(train.TrainError, match=r"2 batches[\s\S]*5, as len\(data\) says"):
+        take(Liar(), 3)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "words"),
+    [
+        ({"batch_size": 0}, ["`batch_size`", "0"]),
+        ({"batch_size": 2.0}, ["2.0"]),
+        ({"batch_size": 2, "remainder": "keep"}, ["'keep'", "'pad' or 'drop'"]),
+        ({"batch_size": 9, "remainder": "drop"}, ["5 rows, batch_size=9", "remainder='pad'"]),
+    ],
+)
+def test_settings_of_arrays(kwargs, words):
+    with pytest.raises(train.TrainError) as error:
+        train.ArrayData(np.zeros(5), **kwargs)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_arrays_of_unequal_length():
+    with pytest.raises(train.TrainError, match=r"0: \(5,\), 1: \(4,\)"):
+        train.ArrayData((np.zeros(5), np.zeros(4)), batch_size=2)
+
+
+def test_padding_repeats_the_rows_that_there_are():
+    padded = Padder(5)({"x": np.array([[1], [2]])})
+    assert padded.batch["x"].tolist() == [[1], [2], [1], [2], [1]]
+    assert padded.mask.tolist() == [True, True, False, False, False]
+    assert padded.rows == 2
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        {"x": np.zeros((3, 2), np.float32)},
+        {"x": np.zeros((2, 3), np.float32)},
+        {"x": np.zeros((2, 2), np.float64)},
+        {"y": np.zeros((2, 2), np.float32)},
+        (np.zeros((2, 2), np.float32),),
+    ],
+)
+def test_batches_differ_in_their_rows_only(second):
+    padder = Padder()
+    padder({"x": np.zeros((2, 2), np.float32)})
+    with pytest.raises(train.TrainError, match="differs from the first") as error:
+        padder(second)
+    assert "at most 2 rows of {'x': 'float32[rows,2]'}" in str(error.value)
