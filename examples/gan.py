@@ -24,6 +24,7 @@ from jaxcore import Array, nn, random, train
 
 SPREAD = 0.08  # standard deviation of a mode
 LATENT = 8
+PENALTY = 0.1  # on the squared slope of the critic
 ANGLES = 2 * np.pi * np.arange(8) / 8
 CENTRES = 2 * np.stack([np.cos(ANGLES), np.sin(ANGLES)], -1)
 
@@ -42,8 +43,6 @@ class MLP(nn.Module):
 
 class GAN(train.Task):
     """The non-saturating loss, the critic's with a penalty on its gradient; {name: MLP} models."""
-
-    penalty: float = 0.1
 
     def init(self, key: Array, batch: Array) -> dict:
         latent = jnp.zeros((len(batch), LATENT))
@@ -75,7 +74,7 @@ class GAN(train.Task):
 
         slope = jaxcore.grad(lambda points: score(points).sum())(batch)
         losses = nn.softplus(-score(batch)) + nn.softplus(score(self.fakes(model, batch, ctx)))
-        return losses + self.penalty / 2 * jnp.sum(slope**2, -1)
+        return losses + PENALTY / 2 * jnp.sum(slope**2, -1)
 
     def generator_loss(self, model: train.Model, batch: Array, ctx: train.Context) -> Array:
         return nn.softplus(-model["critic"](self.fakes(model, batch, ctx))[:, 0])
