@@ -21,6 +21,7 @@ from jaxcore import backend, errors
 from jaxcore.backend import ShapedArray
 from jaxcore.collector import collector_paused
 from jaxcore.ir import Atom, Equation, Literal, Program, Var, intern
+from jaxcore.ops.avals import shaped
 from jaxcore.primitive import Primitive, from_jax
 from jaxcore.source import Source, current_source, swap_source
 
@@ -274,7 +275,7 @@ def scalar_aval(x: bool | int | float | complex) -> ShapedArray:
 
 def _numpy_literal(x: Any) -> Literal:
     dtype = backend.canonicalize_dtype(x.dtype)
-    return Literal(np.asarray(x, dtype)[()], ShapedArray((), dtype))
+    return Literal(np.asarray(x, dtype)[()], shaped((), dtype))
 
 
 def aval_of(x: Any) -> ShapedArray:
@@ -285,7 +286,7 @@ def aval_of(x: Any) -> ShapedArray:
     if type(x) in _scalar_types:
         return scalar_aval(x)
     if isinstance(x, np.ndarray | np.generic) and x.dtype != backend.float0:
-        return ShapedArray(x.shape, backend.canonicalize_dtype(x.dtype))
+        return shaped(x.shape, backend.canonicalize_dtype(x.dtype))
     return jax.typeof(x)
 
 

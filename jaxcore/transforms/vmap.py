@@ -12,6 +12,7 @@ import jax
 from jaxcore import backend, errors
 from jaxcore.backend import ShapedArray
 from jaxcore.ir import Program, Var, intern
+from jaxcore.ops.avals import shaped
 from jaxcore.primitive import Primitive
 from jaxcore.signature import leaf_path
 from jaxcore.trace import (
@@ -36,7 +37,7 @@ class BatchTracer(JaxcoreTracer):
         self._trace = trace
         aval = aval_of(value)
         shape = aval.shape[:dim] + aval.shape[dim + 1 :]
-        self.aval = ShapedArray(shape, aval.dtype, aval.weak_type)
+        self.aval = shaped(shape, aval.dtype, aval.weak_type)
         self.value = value
         self.dim = dim
 
