@@ -182,8 +182,6 @@ SAMPLES = {
     "categorical, shape": lambda r, k: r.categorical(k, jnp.zeros((2, 3)), shape=(4, 2)),
     "categorical, once": lambda r, k: r.categorical(k, jnp.zeros(5), shape=(3,), replace=False),
     "gumbel, high": lambda r, k: r.gumbel(k, (4,), mode="high"),
-    "gamma": lambda r, k: r.gamma(k, 2.0, (3,)),
-    "poisson": lambda r, k: r.poisson(k, 3.0, (3,)),
     "multivariate_normal": lambda r, k: r.multivariate_normal(k, jnp.zeros(2), jnp.eye(2)),
 }
 
