@@ -50,17 +50,16 @@ def test_padding_equals_the_short_batch(toy):
         assert float(metrics[name]) == pytest.approx(float(short_metrics[name]), rel=1e-5)
 
 
-@pytest.mark.parametrize("pieces", [2, 4, 8])
-@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize(("pieces", "padded"), [(2, False), (4, True), (8, True)])
 def test_accumulation_equals_the_full_batch(toy, pieces, padded):
     # With padding the last micro-batches hold fewer real rows, or none: a mean of means would show.
-    task, batch = toy.task(optax.adam, 0.1), toy.arrays(16)
+    task, batch = toy.task(optax.sgd, 0.5), toy.arrays(16)
     mask = np.arange(16) < 11 if padded else None
     full, full_metrics = params_after(task, batch, mask)
     pieced, metrics = params_after(task, batch, mask, accumulate=pieces)
-    chex.assert_trees_all_close(pieced, full, rtol=1e-4, atol=1e-5)
+    chex.assert_trees_all_close(pieced, full, rtol=0, atol=1e-6)
     for name in ("loss", "mae", "gradient_norm"):
-        assert float(metrics[name]) == pytest.approx(float(full_metrics[name]), rel=1e-4)
+        assert float(metrics[name]) == pytest.approx(float(full_metrics[name]), rel=1e-5)
 
 
 def test_weights_of_tokens_count_over_the_whole_batch(toy):
@@ -141,11 +140,18 @@ def test_frozen_leaves_have_no_gradient_and_no_optimiser_state(toy):
     task = toy.task(tx, None, freeze=("hidden/**",))
     batch = toy.arrays(8)
     before = start(task, batch)
+
+    def loss_of_the_rest(out):
+        predictions = task.model.apply({"params": before.params | {"out": out}}, batch[0])
+        return jnp.mean((predictions - batch[1]) ** 2)
+
+    norm = float(optax.tree.norm(jaxcore.grad(loss_of_the_rest)(before.params["out"])))
     frozen = np.asarray(before.params["hidden"]["kernel"])
     moments = before.opt_state["**"][1][0].mu
     assert set(moments) == {"out"}
-    after, _ = train.make_step(task)(before, batch)
+    after, metrics = train.make_step(task)(before, batch)
     np.testing.assert_array_equal(after.params["hidden"]["kernel"], frozen)
+    assert float(metrics["gradient_norm"]) == pytest.approx(norm, rel=1e-5)
     assert seen == [jax.tree.structure({"**": moments}["**"])]
 
 

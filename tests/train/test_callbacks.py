@@ -1,0 +1,280 @@
+"""Callbacks: what they see, in which order, and what they decide."""
+
+import csv
+import io
+import math
+import os
+import re
+import signal
+from types import SimpleNamespace
+
+import numpy as np
+import optax
+import pytest
+from rich.console import Console
+
+from jaxcore import train
+from jaxcore.train.callbacks import named
+from jaxcore.train.checkpoint import checkpoint_path
+
+
+class Recorder(train.Callback):
+    def __init__(self, log, name):
+        self.log, self.name = log, name
+
+    def on_fit_start(self, run):
+        self.log.append((self.name, "start"))
+
+    def on_step_end(self, run):
+        self.log.append((self.name, "step", run.step, run.epoch, run.batch, run.epoch_ended))
+        if run.step == 1:
+            run.request_log()
+        if run.step == 2:
+            run.request_evaluate()
+            run.request_save()
+        if run.step == 5:
+            run.request_stop("seen enough")
+            run.request_stop("not this one")
+
+    def on_log(self, run, row):
+        assert run.row is row
+        self.log.append((self.name, "log", row["step"], "val/loss" in row))
+
+    def on_stop(self, run):
+        self.log.append((self.name, "stop", run.stop_reason))
+
+    def on_save(self, run, path):
+        self.log.append((self.name, "save", path.name))
+
+    def on_fit_end(self, run):
+        self.log.append((self.name, "end"))
+
+
+def test_callbacks_are_heard_in_order_and_the_loop_acts(toy, tmp_path):
+    log = []
+    trainer = toy.trainer(
+        dir=tmp_path, callbacks=[Recorder(log, "a"), Recorder(log, "b")], log_every=train.Steps(99)
+    )
+    data = toy.data(24)  # 3 batches
+    fit = trainer.fit(toy.task(), data, until=train.Epochs(9), val=toy.data(8))
+    assert [entry[1:] for entry in log if entry[0] == "a"] == [
+        ("start",),
+        ("step", 1, 0, 1, False), ("log", 1, False),
+        ("step", 2, 0, 2, False), ("log", 2, True), ("save", "step_000000002"),
+        ("step", 3, 1, 0, True), ("log", 3, True),
+        ("step", 4, 1, 1, False),
+        ("step", 5, 1, 2, False), ("log", 5, False), ("stop", "seen enough"),
+        ("end",),
+    ]  # fmt: skip
+    assert [name for name, event, *_ in log if event == "log"] == ["a", "b"] * 4
+    assert [name for name, event, *_ in log if event == "end"] == ["b", "a"]  # last in, first out
+    assert fit.stop_reason == "seen enough"
+
+
+def test_callbacks_end_also_after_an_error(toy):
+    class Fails(train.Callback):
+        def on_step_end(self, run):
+            raise RuntimeError("from a callback")
+
+    log = []
+    trainer = toy.trainer(callbacks=[Recorder(log, "a"), Fails()])
+    with pytest.raises(RuntimeError, match="from a callback"):
+        trainer.fit(toy.task(), toy.data(8), until=train.Steps(3))
+    assert log[-1] == ("a", "end")
+
+
+def test_a_class_is_not_a_callback():
+    with pytest.raises(train.TrainError, match="EarlyStopping\\(\\), not EarlyStopping"):
+        train.Trainer(callbacks=[train.EarlyStopping])
+
+
+def run_of(run_dir=None, **more):
+    run = train.Run(
+        task=None, until=train.Epochs(1), source=None, example=None, dir=run_dir,
+        console=Console(file=io.StringIO()), state=None, validates=True,
+    )  # fmt: skip
+    for name, value in more.items():
+        setattr(run, name, value)
+    return run
+
+
+def checks_until_stop(values, monitor="val/loss", **kwargs):
+    """How many checks early stopping let pass, and why it stopped."""
+    run, callback = run_of(), train.EarlyStopping(monitor, **kwargs)
+    callback.on_fit_start(run)
+    for count, value in enumerate(values, 1):
+        callback.on_log(run, {"step": count, "loss": 0.0})  # a row between two validations
+        callback.on_log(run, {"step": count, monitor: value, "val/other": 0.0})
+        if run.stop_reason is not None:
+            return count, run.stop_reason
+    return None
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "values", "stops_at"),
+    [
+        ({"patience": 2}, [3, 2, 2, 2], 4),  # equal is not better
+        ({"patience": 2}, [3, 4, 2, 3, 1, 2, 2], 7),  # an improvement starts the count anew
+        ({"patience": 1}, [3, 2, 1, 0], None),
+        ({"patience": 0}, [3, 3], 2),
+        ({"patience": 2, "mode": "max"}, [1, 2, 1, 1], 4),
+        ({"patience": 2, "mode": "max"}, [1, 2, 3, 4], None),
+        ({"patience": 2, "min_delta": 0.5}, [3, 2.6, 2.5, 1], 3),  # better by 0.5, not more
+        ({"patience": 3, "min_delta": 0.5}, [3, 2.6, 2.4, 1, 1, 1], None),
+        ({"patience": 2, "min_delta": 0.5, "mode": "max"}, [1, 1.4, 1.5], 3),
+        ({"patience": 9}, [3, NAN], 2),
+        ({"patience": 9}, [3, math.inf], 2),
+        ({"patience": 2, "check_finite": False}, [3, NAN, NAN], 3),
+        ({"patience": 2, "check_finite": False}, [NAN, 3, NAN, 2, NAN, 1], None),
+        ({"patience": 9, "threshold": 0.5}, [3, 0.6, 0.5], 3),
+        ({"patience": 9, "threshold": 0.5, "mode": "max"}, [0.1, 0.4, 0.7], 3),
+    ],
+)
+def test_early_stopping(kwargs, values, stops_at):
+    stopped = checks_until_stop(values, **kwargs)
+    assert (stopped and stopped[0]) == stops_at
+
+
+def test_early_stopping_says_why():
+    assert checks_until_stop([3, 2, 2], patience=1)[1] == (
+        "val/loss has not improved on 2 for 1 checks"
+    )
+    assert checks_until_stop([NAN])[1] == "val/loss is nan"
+    assert checks_until_stop([1.0], threshold=2)[1] == "val/loss reached 1"
+
+
+def test_early_stopping_ends_a_run_and_starts_afresh_in_the_next(toy):
+    stopper = train.EarlyStopping("loss", patience=2)
+    trainer = toy.trainer(callbacks=[stopper])
+    task, data = toy.task(optax.sgd(0.0), None), toy.data(8, shuffle=False)
+    for _ in range(2):
+        fit = trainer.fit(task, data, until=train.Epochs(9))
+        assert fit.stop_reason.startswith("loss has not improved")
+        assert int(fit.state.step) == 3
+
+
+def test_metrics_that_are_not_there(toy):
+    for callback in (train.EarlyStopping("acuracy"), train.Checkpoint(monitor="acuracy")):
+        with pytest.raises(train.TrainError, match="not logged") as error:
+            callback.on_log(run_of(), {"step": 1, "accuracy": 0.5, "seconds": 1.0})
+        assert "'acuracy'" in str(error.value)
+        assert "['accuracy']" in str(error.value)
+    for callback in (train.EarlyStopping(), train.Checkpoint(monitor="val/loss")):
+        with pytest.raises(train.TrainError, match="nothing is validated"):
+            callback.on_fit_start(run_of("somewhere", validates=False))
+    for make in (train.EarlyStopping, train.Checkpoint):
+        with pytest.raises(train.TrainError, match=r"`mode`[\s\S]*'lowest'"):
+            make(mode="lowest")
+
+
+def test_nowhere_to_write():
+    for callback in (train.Checkpoint(), train.CSVLogger()):
+        with pytest.raises(train.TrainError, match="has nowhere to write"):
+            callback.on_fit_start(run_of())
+    with pytest.raises(train.TrainError, match="keep=0"):
+        train.Checkpoint(keep=0)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "kept"),
+    [
+        ({"keep": 2}, [4, 5]),
+        ({"keep": 9}, [0, 1, 2, 3, 4, 5]),
+        ({"keep": 1, "monitor": "loss"}, [1, 5]),
+        ({"keep": 1, "monitor": "loss", "keep_best": 2}, [1, 3, 5]),
+        ({"keep": 1, "monitor": "loss", "mode": "max"}, [0, 5]),
+        ({"keep": 1, "monitor": "loss", "keep_best": 6}, [0, 1, 2, 3, 4, 5]),
+    ],
+)
+def test_which_checkpoints_are_kept(tmp_path, kwargs, kept):
+    callback = train.Checkpoint(**kwargs)
+    for step, loss in enumerate([9.0, 1.0, 5.0, 2.0, NAN, 7.0]):
+        path = checkpoint_path(tmp_path, step)
+        train.save_checkpoint(path, {"x": np.zeros(1)}, {"row": {"loss": loss}})
+        callback.on_save(run_of(tmp_path), path)
+    assert [step for step, _ in train.list_checkpoints(tmp_path)] == kept
+
+
+def test_a_signal_saves_and_ends_the_run(toy, tmp_path):
+    class Preempted(train.Callback):
+        def on_step_end(self, run):
+            if run.step == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    trainer = toy.trainer(dir=tmp_path, callbacks=[Preempted(), train.SaveOnSignal()])
+    fit = trainer.fit(toy.task(), toy.data(8), until=train.Steps(9))
+    assert fit.stop_reason == "received SIGTERM"
+    assert [step for step, _ in train.list_checkpoints(tmp_path)] == [int(fit.state.step)] == [2]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_run_without_a_finite_step_ends():
+    callback, run = train.StopOnNonFinite(limit=5), run_of()
+    callback.on_fit_start(run)
+    for step, skipped in ((3, 3), (6, 2), (9, 3)):  # one good step in between
+        run.step = step
+        callback.on_log(run, {"step": step, "skipped": float(skipped)})
+    run.step = 12
+    with pytest.raises(train.TrainError, match=r"last 6 steps[\s\S]*clip_by_global_norm"):
+        callback.on_log(run, {"step": 12, "critic/skipped": 3.0, "loss": NAN})
+
+
+def test_csv_has_every_row_and_grows_columns(tmp_path):
+    run = run_of(tmp_path, history=train.History([{"step": 1, "loss": 0.1 + 0.2}]))
+    callback = train.CSVLogger()
+    callback.on_fit_start(run)  # resumed: the file is what the history says
+    for row in ({"step": 2, "loss": 1e-9}, {"step": 3, "loss": 2.0, "val/loss": 5.5}, {"step": 4}):
+        run.history.rows.append(row)
+        callback.on_log(run, row)
+    with open(tmp_path / "metrics.csv", newline="") as file:
+        found = list(csv.DictReader(file))
+    assert list(found[0]) == ["step", "loss", "val/loss"]
+    assert [row["loss"] for row in found] == ["0.30000000000000004", "1e-09", "2.0", ""]
+    assert [row["val/loss"] for row in found] == ["", "", "5.5", ""]
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.csv"]
+
+
+def test_progress_on_a_non_terminal(toy):
+    console = Console(file=io.StringIO(), width=200)
+    trainer = train.Trainer(callbacks=[train.ModelSummary(), train.ProgressBar()], console=console)
+    trainer.fit(toy.task(lr=0.25), toy.data(16), until=train.Epochs(2), val=toy.data(8))
+    text = console.file.getvalue()
+    assert "hidden" in text  # the summary
+    assert re.search(r"^first step, with tracing and compiling: \d+\.\d s$", text, re.M)
+    lines = [line for line in text.splitlines() if line.startswith("epoch")]
+    assert [line[:19].split() for line in lines] == [
+        ["epoch", "1/2", "step", "2"], ["epoch", "2/2", "step", "4"],
+    ]  # fmt: skip
+    for line in lines:
+        assert re.search(r"  loss \d\.\d{4}  mae .*learning rate 2\.50e-01  val/loss", line)
+        assert line.endswith(" steps/s")
+    assert re.search(r"^reached 2 epochs: 4 steps in \d+\.\d s$", text, re.M)
+    assert "\r" not in text
+    assert "\x1b" not in text
+
+
+def test_progress_on_a_terminal(toy):
+    console = Console(file=io.StringIO(), width=160, force_terminal=True, legacy_windows=False)
+    run = run_of(console=console, source=SimpleNamespace(steps_per_epoch=10))
+    bar = train.ProgressBar(refresh=0.0)
+    bar.on_fit_start(run)
+    run.step = 1
+    bar.on_step_end(run)
+    bar.on_log(run, {"step": 1, "loss": 0.5, "learning_rate": 1e-3, "steps_per_second": 250.0})
+    run.stop_reason = "done"
+    bar.on_fit_end(run)
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", console.file.getvalue())
+    assert "epoch 1/1" in text
+    assert "1/10" in text
+    assert "loss 0.5000  learning rate 1.00e-03  250 steps/s" in text
+
+
+def test_names_of_callbacks_are_unique():
+    class Two(train.Callback):
+        pass
+
+    assert list(named([Two(), train.Callback(), Two()])) == ["Two", "Callback", "Two_1"]

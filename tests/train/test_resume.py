@@ -1,0 +1,201 @@
+"""A run that was interrupted ends as the one that was not, to the bit."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import optax
+import pytest
+
+from jaxcore import train
+from jaxcore.train.checkpoint import checkpoint_path
+
+
+class StopAt(train.Callback):
+    """Ends a run after a step, as a machine that is taken away would."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_end(self, run):
+        if run.step == self.step:
+            run.request_save()
+            run.request_stop("taken away")
+
+
+def settings(toy, run_dir, *callbacks):
+    return toy.trainer(
+        dir=run_dir, callbacks=[*callbacks, train.Checkpoint(keep=9)], log_every=train.Steps(4)
+    )
+
+
+@pytest.fixture(scope="module")
+def everything(toy):
+    """Dropout, statistics, a schedule, shuffling, augmentation; and the uninterrupted run."""
+
+    def jitter(batch, rng):
+        x, y = batch
+        return x + rng.normal(size=x.shape).astype(np.float32), y
+
+    def schedule(count):
+        return 0.1 / (1.0 + count)
+
+    task = toy.task(lr=schedule, norm=True, rate=0.4)
+    data = toy.data(transform=jitter)  # 7 batches, the last with 2 rows
+    whole = toy.trainer(log_every=train.Steps(4)).fit(
+        task, data, until=train.Epochs(2), val=toy.data(shuffle=False)
+    )
+    return task, data, whole
+
+
+@pytest.mark.parametrize("step", [6, 7, 11])  # 6: before the short batch; 7: between epochs
+def test_resuming_anywhere_is_bitwise_the_uninterrupted_run(toy, tmp_path, everything, step):
+    task, data, whole = everything
+    val = toy.data(shuffle=False)
+    first = settings(toy, tmp_path, StopAt(step)).fit(task, data, until=train.Epochs(2), val=val)
+    assert first.stop_reason == "taken away"
+    assert int(first.state.step) == step
+    second = settings(toy, tmp_path).fit(task, data, until=train.Epochs(2), val=val)
+    assert second.stop_reason == "reached 2 epochs"
+    toy.equal(second.state, whole.state)
+    assert second.history["val/loss"] == whole.history["val/loss"]
+
+
+SCRIPT = """
+import sys, time
+import numpy as np, optax
+from jaxcore import nn, train
+import jaxcore.numpy as jnp
+
+class Net(nn.Module):
+    def __call__(self, x):
+        return nn.Dense(1)(nn.Dropout(0.3)(nn.tanh(nn.Dense(8)(x))))[:, 0]
+
+class Fitting(train.Task):
+    def loss(self, model, batch, ctx):
+        return (model(batch[0]) - batch[1]) ** 2
+
+class Slow(train.Callback):
+    def on_step_end(self, run):
+        print(run.step, flush=True)
+        time.sleep(float(sys.argv[2]))
+
+x = np.random.default_rng(0).normal(size=(42, 4)).astype(np.float32)
+trainer = train.Trainer(
+    dir=sys.argv[1], log_every=train.Steps(5),
+    callbacks=[Slow(), train.CSVLogger(), train.Checkpoint(train.Steps(2), keep=2)],
+)
+fit = trainer.fit(
+    Fitting(model=Net(), tx=optax.adam, lr=1e-2),
+    train.ArrayData((x, x.sum(1)), batch_size=8), until=train.Epochs(5),
+)
+print(fit.stop_reason)
+"""
+
+
+def run_script(run_dir, pause="0"):
+    command = [sys.executable, "-c", SCRIPT, str(run_dir), pause]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=run_dir.parent,
+        env={**os.environ, "PYTHONWARNINGS": "error", "JAX_PLATFORMS": "cpu"},
+    )
+
+
+def test_a_killed_process_resumes_bitwise(toy, tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    reference = run_script(whole)
+    victim = run_script(killed, "0.02")
+    chosen = int(np.random.default_rng(time.time_ns()).integers(3, 28))
+    for line in victim.stdout:
+        if line.strip() == str(chosen):
+            time.sleep(float(np.random.default_rng(chosen).uniform(0, 0.02)))  # also while saving
+            victim.send_signal(signal.SIGKILL)
+            break
+    victim.communicate()
+    assert victim.wait(60) == -signal.SIGKILL
+    output, _ = reference.communicate(timeout=120)
+    assert output.endswith("reached 5 epochs\n"), output
+
+    output, _ = (again := run_script(killed)).communicate(timeout=120)
+    assert again.returncode == 0, f"killed at step {chosen}:\n{output}"
+    assert output.endswith("reached 5 epochs\n")
+    first_step = int(output.split()[0])
+    assert 1 < first_step <= chosen + 2, f"killed at {chosen}, went on with step {first_step}"
+    one, two = (
+        (checkpoint_path(folder, 30) / "state.safetensors").read_bytes()
+        for folder in (whole, killed)
+    )
+    assert one == two, f"killed at step {chosen}"
+    one, two = ((folder / "metrics.csv").read_text().splitlines() for folder in (whole, killed))
+    assert one[0].endswith(",seconds,steps_per_second")
+    assert [row.rsplit(",", 2)[0] for row in one] == [row.rsplit(",", 2)[0] for row in two]
+    assert len(one) == 7
+    assert not list((killed / "checkpoints").glob(".tmp-*"))
+
+
+def test_a_list_resumed_at_its_short_batch(toy, tmp_path):
+    x, y = toy.arrays(20)
+    batches = [(x[i : i + 8], y[i : i + 8]) for i in (0, 8, 16)]  # 8, 8 and 4 rows
+    task = toy.task()
+    whole = toy.trainer().fit(task, batches, until=train.Epochs(2))
+    settings(toy, tmp_path, StopAt(2)).fit(task, batches, until=train.Epochs(2))
+    second = settings(toy, tmp_path).fit(task, batches, until=train.Epochs(2))
+    toy.equal(second.state, whole.state)
+
+
+def test_the_ways_to_treat_earlier_checkpoints(toy, tmp_path):
+    task, data, two = toy.task(), toy.data(16), train.Epochs(2)
+    first = settings(toy, tmp_path).fit(task, data, until=train.Epochs(1))
+    path = train.latest_checkpoint(tmp_path)
+    with pytest.raises(train.TrainError, match=r"resume='never' and 1 checkpoints"):
+        settings(toy, tmp_path).fit(task, data, until=two, resume="never")
+    for wrong in (True, None):
+        with pytest.raises(train.TrainError, match="`resume` says how"):
+            settings(toy, tmp_path).fit(task, data, until=two, resume=wrong)
+    done = settings(toy, tmp_path).fit(task, data, until=train.Epochs(1))
+    assert done.stop_reason == "reached 1 epochs before"
+    toy.equal(done.state, first.state)
+
+    with pytest.raises(train.CheckpointError, match="belongs to another model") as error:
+        settings(toy, tmp_path).fit(toy.task(width=5), data, until=two)
+    assert "variables/params/hidden/kernel: stored float32[4,8], the model has float32[4,5]" in str(
+        error.value
+    )
+    with pytest.raises(train.TrainError, match="no directory"):
+        toy.trainer().restore(task, data)
+    toy.equal(settings(toy, tmp_path).restore(task, data), first.state)
+
+    elsewhere = settings(toy, tmp_path / "new").fit(task, data, until=two, resume=path)
+    assert elsewhere.history.rows[0]["step"] == 2  # the row of the earlier run
+    assert int(elsewhere.state.step) == 4
+    anew = settings(toy, tmp_path).fit(task, data, until=train.Epochs(1), resume="overwrite")
+    toy.equal(anew.state, first.state)
+    assert train.list_checkpoints(tmp_path) == [(2, path)]
+
+
+def test_resuming_inside_an_epoch_needs_the_same_data(toy, tmp_path):
+    task = toy.task()
+    settings(toy, tmp_path, StopAt(3)).fit(task, toy.data(), until=train.Epochs(1))
+    with pytest.raises(train.TrainError, match="inside an epoch of other data") as error:
+        settings(toy, tmp_path).fit(task, toy.data(batch_size=5), until=train.Epochs(1))
+    assert "'batch_size': 8" in str(error.value)
+    assert "'batch_size': 5" in str(error.value)
+
+
+def test_state_of_callbacks_comes_back(toy, tmp_path):
+    task, data = toy.task(optax.sgd(0.0), None), toy.data(16, shuffle=False)
+    stopper = train.EarlyStopping("loss", patience=5)
+    settings(toy, tmp_path, stopper).fit(task, data, until=train.Epochs(3))
+    assert stopper.waited > 0
+    again = train.EarlyStopping("loss", patience=5)
+    fit = settings(toy, tmp_path, again).fit(task, data, until=train.Epochs(9))
+    assert "for 5 checks" in fit.stop_reason
+    with pytest.warns(UserWarning, match="'EarlyStopping', which this run does not have"):
+        settings(toy, tmp_path).fit(task, data, until=train.Steps(int(fit.state.step)))
