@@ -112,7 +112,7 @@ def main() -> None:
     task = GAN(
         model={"generator": MLP(2), "critic": MLP(1)},
         tx={"generator/**": adam, "critic/**": adam},
-        lr=optax.cosine_decay_schedule(1e-3, args.steps, 0.05),
+        lr=optax.cosine_decay_schedule(3e-3, args.steps, 0.05),
     )
     trainer = train.Trainer(
         dir=args.dir,
