@@ -41,6 +41,15 @@ def save_checkpoint(path: str | os.PathLike[str], state: Any, info: Mapping[str,
       path: the directory to make; if it exists it is replaced.
       state: a tree of arrays; typed PRNG keys are stored as their data and implementation.
       info: anything JSON can hold.
+
+    >>> import tempfile
+    >>> state = {"variables": {"params": {"scale": np.float32(2.0)}}, "key": random.key(0)}
+    >>> with tempfile.TemporaryDirectory() as run_dir:
+    ...     path = save_checkpoint(checkpoint_path(run_dir, 7), state, {"note": "the first"})
+    ...     print(list_checkpoints(run_dir)[0][0], read_info(path), load_variables(run_dir))
+    ...     float(load_checkpoint(path, like=state)["variables"]["params"]["scale"])
+    7 {'note': 'the first'} {'params': {'scale': array(2., dtype=float32)}}
+    2.0
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

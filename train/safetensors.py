@@ -40,6 +40,12 @@ _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:
     """Write named arrays and flush them to the disk.
 
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_arrays(f"{folder}/a.safetensors", {"x": np.arange(3)})
+    ...     load_arrays(f"{folder}/a.safetensors")["x"]
+    array([0, 1, 2])
+
     Raises:
       CheckpointError: a dtype that the format does not have.
     """

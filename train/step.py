@@ -68,6 +68,16 @@ def make_step(
         for batch in batches:
             state, metrics = step(state, batch)
         print(float(metrics["loss"]))
+
+    >>> import numpy as np, optax
+    >>> from jaxcore import nn
+    >>> class Line(Task):
+    ...     def loss(self, model, batch, ctx):
+    ...         return (model(batch)[:, 0] - 1.0) ** 2
+    >>> task, batch = Line(model=nn.Dense(1), tx=optax.sgd, lr=0.25), np.zeros((8, 2), np.float32)
+    >>> state, metrics = make_step(task)(init_state(task, random.key(0), batch), batch)
+    >>> int(state.step), float(metrics["loss"]), float(state.params["bias"][0])
+    (1, 1.0, 0.5)
     """
     for name, value in (("accumulate", accumulate), ("steps_per_call", steps_per_call)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:

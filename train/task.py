@@ -39,7 +39,8 @@ class Task:
       model: an `nn.Module`, or a dict of them (a generator and a discriminator, say).
       tx: an optax transformation, a factory `learning_rate -> transformation` such as
         `optax.adamw`, or {glob: either} for groups of parameters.
-      lr: a number or a schedule `count -> rate` for the factories.
+      lr: a number or a schedule `count -> rate` for the factories. A number is a value in the
+        optimiser's state (see `inject`), so a resumed run goes on with the checkpoint's.
       freeze: globs over the "/"-joined paths of the parameters: no gradient, no optimiser state.
     """
 
@@ -216,6 +217,11 @@ def init_modules(
       modules: {name: module}, as in `Task.model`.
       key: a PRNG key; each module gets one folded from it by position.
       inputs: {name: arguments of that module}.
+
+    >>> from jaxcore import nn
+    >>> variables = init_modules({"d": nn.Dense(1)}, random.key(0), {"d": (jnp.ones((2, 3)),)})
+    >>> variables["params"]["d"]["kernel"].shape
+    (3, 1)
     """
     variables: dict[str, Any] = {"params": {}}
     for index, name in enumerate(sorted(modules)):

@@ -48,6 +48,19 @@ class Trainer:
         print(trainer.test(task, test_data, fit.state))
         fit.history.plot("curve.png")
 
+    >>> import numpy as np, optax
+    >>> from jaxcore import nn, train
+    >>> class Line(train.Task):
+    ...     def loss(self, model, batch, ctx):
+    ...         x, y = batch
+    ...         return (model(x)[:, 0] - y) ** 2
+    >>> x = np.linspace(-1, 1, 20, dtype=np.float32)[:, None]
+    >>> data = train.ArrayData((x, 3 * x[:, 0]), batch_size=8)
+    >>> task = Line(model=nn.Dense(1), tx=optax.sgd, lr=0.5)
+    >>> fit = train.Trainer(callbacks=[]).fit(task, data, until=train.Epochs(10))
+    >>> fit.stop_reason, round(float(fit.state.params["kernel"][0, 0]), 2)
+    ('reached 10 epochs', 3.0)
+
     Args:
       dir: the run's directory, for checkpoints and logs; None writes nothing.
       callbacks: what happens beside training, in this order. None means a progress bar and a

@@ -25,6 +25,9 @@ class EarlyStopping(Callback):
       mode: "min" or "max".
       threshold: stop as soon as the metric is at least this good.
       check_finite: whether NaN or infinity stops the run.
+
+    >>> from jaxcore import train
+    >>> trainer = train.Trainer(callbacks=[EarlyStopping("val/accuracy", mode="max", patience=5)])
     """
 
     def __init__(
