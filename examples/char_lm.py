@@ -162,6 +162,11 @@ def main() -> None:
     parser.add_argument("--characters", default=600, type=int, help="how many to write at the end")
     args = parser.parse_args()
 
+    if args.length < 4 or args.length % 2:
+        parser.error(f"--length has a second half to score: even, at least 4; got {args.length}")
+    if args.temperature <= 0:
+        parser.error(f"--temperature is above 0, 0.01 for the likeliest; got {args.temperature}")
+
     texts = read_library()
     vocabulary = np.array(sorted(set("".join(texts).encode())), np.uint8)
     unknown = set(args.prompt) - set(decode(np.arange(len(vocabulary)), vocabulary))
@@ -208,9 +213,8 @@ def main() -> None:
     half = args.length // 2
     print(f"\nloss on the same {len(rows) * half:,} held-out characters, nats per character:")
     print(f"  trigram, add-one smoothing       {trigram:.4f}   (sees 2 characters)")
-    print(
-        f"  transformer, {args.steps:>5} steps         {loss:.4f}   (sees {half} to {args.length})"
-    )
+    context = f"{half + 1} to {args.length}"
+    print(f"  transformer, {args.steps:>5} steps         {loss:.4f}   (sees {context})")
 
     prompt = encode(args.prompt, vocabulary)
     tokens = generate(
