@@ -1,6 +1,6 @@
 """Train a character transformer on Python's own standard library, and let it write.
 
-    python examples/char_lm.py                       # about four minutes on two cores
+    python examples/char_lm.py                       # some three minutes on two cores
     python examples/char_lm.py --prompt "class "     # finished already: only writes
     python examples/char_lm.py --steps 100 --dir runs/quick
 
