@@ -59,8 +59,7 @@ def _numeric(name: str, *args: Any) -> list[Any]:
     """Promoted operands, bool as int32."""
     values = operands(name, *args)
     if _kind(values[0]) == "b":
-        dtype = jax.dtypes.canonicalize_dtype(np.int64)
-        values = [to_dtype(x, dtype) for x in values]
+        values = [to_dtype(x, np.dtype(np.int32)) for x in values]
     return values
 
 

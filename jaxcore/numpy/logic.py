@@ -91,7 +91,12 @@ def _infinite(x: Any) -> Any:
     return eq(bind(abs_p, x), constant(x, np.inf))
 
 
-isnan = _float_test("isnan", lambda x: ne(x, x), or_p, False, "Whether x is NaN.")
+def isnan(x: Any, /) -> Any:
+    """Whether `x` is NaN."""
+    x = array("isnan", x)
+    return ne(x, x)
+
+
 isinf = _float_test("isinf", _infinite, or_p, False, "Whether x is an infinity.")
 isfinite = _float_test(
     "isfinite",

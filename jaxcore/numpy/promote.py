@@ -231,8 +231,9 @@ def pair(name: str, x: Any, y: Any, to_float: bool) -> tuple[Any, Any, Any]:
     ax, ay = getattr(x, "aval", None), getattr(y, "aval", None)
     if ax is not None and ay is not None:
         dtype, sx, sy = ax.dtype, ax.shape, ay.shape
-        same = dtype == ay.dtype and (sx == sy or sx == () or sy == ())
-        if same and (not to_float or kind_of(dtype) in "fc"):
+        if dtype == ay.dtype and (not to_float or kind_of(dtype) in "fc"):
+            if sx != sy and sx != () and sy != ():
+                x, y = broadcast(name, x, y)
             return x, y, dtype
     elif ax is not None:
         scalar = _literal(y, ax, to_float)

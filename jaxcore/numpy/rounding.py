@@ -6,13 +6,15 @@ import math
 from typing import Any
 
 import jax
+import numpy as np
 
+from jaxcore import backend
 from jaxcore.numpy.elementwise import asarray, where
 from jaxcore.numpy.logic import isnan, isneginf, isposinf
-from jaxcore.numpy.promote import array, inexact, to_dtype
+from jaxcore.numpy.promote import array, to_dtype
 from jaxcore.ops.arithmetic import constant, div, mul
 from jaxcore.ops.compare import lt
-from jaxcore.ops.convert import imag, make_complex, real
+from jaxcore.ops.convert import convert, imag, make_complex, real
 from jaxcore.ops.elementwise import ceil_p, floor_p, round_p
 from jaxcore.ops.rules import kind_of
 from jaxcore.primitive import Primitive
@@ -57,7 +59,9 @@ def trunc(x: Any, /) -> Any:
 
 def rint(x: Any, /) -> Any:
     """The nearest whole number, as a float; halves go to the even one."""
-    x = inexact("rint", x)
+    x = array("rint", x)
+    if kind_of(aval_of(x).dtype) in "biu":
+        return convert(asarray(x), backend.canonicalize_dtype(np.dtype(np.float64)))
     if kind_of(aval_of(x).dtype) == "c":
         return make_complex(rint(real(x)), rint(imag(x)))
     return bind(round_p, x, rounding_method=_EVEN)

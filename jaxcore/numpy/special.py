@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxcore import backend
 from jaxcore.numpy import ufuncs as u
 from jaxcore.numpy.elementwise import asarray, greater, less, where
 from jaxcore.numpy.logic import isnan, isposinf
@@ -242,8 +241,7 @@ def fmod(x1: Any, x2: Any, /) -> Any:
     """The remainder of x1 / x2 with the sign of `x1`."""
     x1, x2 = operands("fmod", x1, x2)
     if _kind(x1) == "b":
-        dtype = backend.canonicalize_dtype(np.dtype(np.int64))
-        x1, x2 = to_dtype(x1, dtype), to_dtype(x2, dtype)
+        x1, x2 = (to_dtype(x, np.dtype(np.int32)) for x in (x1, x2))
     if _kind(x1) in "iu":
         x2 = where(eq(x2, constant(x2, 0)), constant(x2, 1), x2)
     return bind(rem_p, x1, x2)
@@ -272,7 +270,7 @@ def bitwise_count(x: Any, /) -> Any:
     x = array("bitwise_count", x)
     kind = _kind(x)
     if kind == "b":
-        x = to_dtype(x, backend.canonicalize_dtype(np.dtype(np.int64)))
+        x = to_dtype(x, np.dtype(np.int32))
     elif kind == "i":
         x = bind(abs_p, x)
     return convert(bind(population_count_p, x), np.dtype(np.uint8))

@@ -18,10 +18,11 @@ from jaxcore.ops.rules import (
     expand_operands,
     full,
     kind_of,
+    scalar,
     unbroadcast,
 )
 from jaxcore.primitive import Linear, mirror
-from jaxcore.trace import aval_of, bind, scalar_aval
+from jaxcore.trace import aval_of, bind
 
 __all__ = [
     "abs_p",
@@ -51,11 +52,7 @@ _NUMBER = "iufc"
 
 def constant(x: Any, value: Any) -> Any:
     """The scalar `value` in the dtype of `x`; a Python scalar, of weak type, where `x` has one."""
-    aval = aval_of(x)
-    scalar = np.asarray(value, aval.dtype)[()]
-    if aval.weak_type and scalar_aval(scalar.item()).dtype == aval.dtype:
-        return scalar.item()
-    return scalar
+    return scalar(value, aval_of(x))
 
 
 def add(x: Any, y: Any) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxcore import backend
 from jaxcore.backend import ShapedArray
+from jaxcore.ops.avals import shaped
 from jaxcore.ops.compare import compare_lower
 from jaxcore.ops.rules import (
     accept,
@@ -55,7 +56,7 @@ def _parts_dtype(dtype: Any) -> Any:
 
 
 def _convert_type(x: ShapedArray, *, new_dtype: Any, weak_type: bool) -> ShapedArray:
-    return ShapedArray(x.shape, new_dtype, weak_type=weak_type)
+    return shaped(x.shape, new_dtype, weak_type)
 
 
 def _convert_partial(t: Any, out: Any, x: Any, *, new_dtype: Any, weak_type: bool) -> Any:

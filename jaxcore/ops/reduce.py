@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxcore.backend import ShapedArray
 from jaxcore.ops.arithmetic import div, max_p, min_p, mul
+from jaxcore.ops.avals import shaped
 from jaxcore.ops.compare import compare_lower, eq
 from jaxcore.ops.convert import convert
 from jaxcore.ops.rules import (
@@ -63,7 +64,7 @@ def _reduce_type(name: str, kinds: str) -> Callable[..., ShapedArray]:
             raise ValueError(f"duplicate value in 'axes' of reduction: {axes}")
         if not all(0 <= a < len(x.shape) for a in axes):
             raise ValueError(f"reduction axes {axes} contains out-of-bounds indices for {x}.")
-        return ShapedArray(_kept_shape(x.shape, axes), x.dtype, weak_type=x.weak_type)
+        return shaped(_kept_shape(x.shape, axes), x.dtype, x.weak_type)
 
     return rule
 

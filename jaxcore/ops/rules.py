@@ -14,8 +14,9 @@ import numpy as np
 
 from jaxcore import backend
 from jaxcore.backend import ShapedArray
+from jaxcore.ops.avals import shaped
 from jaxcore.primitive import Linear, Primitive
-from jaxcore.trace import aval_of, bind
+from jaxcore.trace import aval_of, bind, scalar_aval
 
 __all__ = [
     "BOOL",
@@ -134,7 +135,7 @@ def nary_type(name: str, kinds: str, result: Any = None) -> Callable[..., Shaped
             weak = weak and a.weak_type
         if result is None and best.weak_type == weak and best.shape == shape:
             return best
-        return ShapedArray(shape, dtype if result is None else result, weak_type=weak)
+        return shaped(shape, dtype if result is None else result, weak)
 
     return rule
 
@@ -174,9 +175,17 @@ def move_dim(x: Any, source: int, target: int) -> Any:
     return transpose(x, order)
 
 
+def scalar(value: Any, aval: ShapedArray) -> Any:
+    """The scalar `value` in the dtype of `aval`; a Python scalar where `aval` is weakly typed."""
+    found = np.asarray(value, aval.dtype)[()]
+    if aval.weak_type and scalar_aval(found.item()).dtype == aval.dtype:
+        return found.item()
+    return found
+
+
 def full(value: Any, aval: ShapedArray) -> Any:
-    """An array of `aval`'s shape and dtype filled with the scalar `value`."""
-    return broadcast_in_dim(np.asarray(value, aval.dtype)[()], aval.shape, ())
+    """An array of type `aval` filled with the scalar `value`."""
+    return broadcast_in_dim(scalar(value, aval), aval.shape, ())
 
 
 def expand(x: Any, shape: tuple[int, ...]) -> Any:
