@@ -113,10 +113,12 @@ class History:
                     marker="o" if len(steps) < 30 else None,
                     markersize=3,
                 )
-            positive = all(value > 0 for name in columns for value in self[name])
-            if metric.endswith("loss") and positive:
+            values = [value for name in columns for value in self[name]]
+            if metric.endswith("loss") and all(value > 0 for value in values):
                 axes.set_yscale("log")
                 axes.yaxis.set_major_formatter("{x:g}")
+                if max(values) < 10 * min(values):  # then the minor ticks alone have labels
+                    axes.yaxis.set_minor_formatter("{x:g}")
             axes.set_title(metric.replace("_", " "), loc="left", fontweight="bold")
             axes.set_xlabel("step")
             axes.grid(alpha=0.25, which="both")
