@@ -11,9 +11,9 @@ from jaxcore import backend
 from jaxcore.backend import ShapedArray
 from jaxcore.ir import Literal
 from jaxcore.primitive import Primitive, from_jax
-from jaxcore.trace import bind
+from jaxcore.trace import bind, scalar_aval
 
-__all__ = ["add_cotangents", "instantiate", "literal", "stop_gradient_p", "zeros"]
+__all__ = ["add_cotangents", "instantiate", "literal", "scalar", "stop_gradient_p", "zeros"]
 
 stop_gradient_p = Primitive(
     "stop_gradient",
@@ -27,6 +27,14 @@ stop_gradient_p = Primitive(
 def literal(x: Literal) -> Any:
     """A scalar that has the literal's type when it is traced again."""
     return x.value.item() if x.aval.weak_type else x.value
+
+
+def scalar(value: Any, aval: ShapedArray) -> Any:
+    """The scalar `value` in the dtype of `aval`; a Python scalar where `aval` is weakly typed."""
+    found = np.asarray(value, aval.dtype)[()]
+    if aval.weak_type and scalar_aval(found.item()).dtype == aval.dtype:
+        return found.item()
+    return found
 
 
 def zeros(aval: ShapedArray) -> Any:

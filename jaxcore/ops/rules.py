@@ -15,8 +15,9 @@ import numpy as np
 from jaxcore import backend
 from jaxcore.backend import ShapedArray
 from jaxcore.ops.avals import shaped
+from jaxcore.ops.basic import scalar
 from jaxcore.primitive import Linear, Primitive
-from jaxcore.trace import aval_of, bind, scalar_aval
+from jaxcore.trace import aval_of, bind
 
 __all__ = [
     "BOOL",
@@ -173,14 +174,6 @@ def move_dim(x: Any, source: int, target: int) -> Any:
     order = [i for i in range(len(aval_of(x).shape)) if i != source]
     order.insert(target, source)
     return transpose(x, order)
-
-
-def scalar(value: Any, aval: ShapedArray) -> Any:
-    """The scalar `value` in the dtype of `aval`; a Python scalar where `aval` is weakly typed."""
-    found = np.asarray(value, aval.dtype)[()]
-    if aval.weak_type and scalar_aval(found.item()).dtype == aval.dtype:
-        return found.item()
-    return found
 
 
 def full(value: Any, aval: ShapedArray) -> Any:
