@@ -361,13 +361,9 @@ _unsaid = ("accuracy", "out_dtype", "out_sharding", "sharding")
 
 def native_params(params: dict[str, Any]) -> dict[str, Any] | None:
     """JAX's parameters as ours; None where they ask for what our record cannot say."""
-    kept = {}
-    for name, value in params.items():
-        if name not in _unsaid:
-            kept[name] = value
-        elif value is not None:
-            return None
-    return kept
+    if any(params.get(name) is not None for name in _unsaid):
+        return None
+    return {name: value for name, value in params.items() if name not in _unsaid}
 
 
 def with_defaults(
