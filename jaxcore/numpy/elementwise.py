@@ -119,7 +119,7 @@ def where(
     if x is None or y is None:
         raise ValueError(
             "Either both or neither of the x and y arguments should be provided to "
-            "jax.numpy.where, got "
+            "jaxcore.numpy.where, got "
             f"{type(x)} and {type(y)}."
         )
     if not hasattr(condition, "aval"):

@@ -86,7 +86,10 @@ def canonical_axis(axis: Any, rank: int) -> int:
     """`axis` as a number in [0, rank)."""
     i = operator.index(axis)
     if not -rank <= i < rank:
-        raise ValueError(f"axis {i} is out of bounds for array of dimension {rank}")
+        raise ValueError(
+            f"axis {i} is out of bounds for array of dimension {rank}. Fix: use an axis in "
+            f"[{-rank}, {rank})."
+        )
     return i % rank
 
 

@@ -287,7 +287,7 @@ def expand_operands(
         if a.shape == shape
         else b.one(
             "stablehlo.broadcast_in_dim",
-            ShapedArray(shape, a.dtype),
+            shaped(shape, a.dtype),
             x,
             broadcast_dimensions=b.ints(range(len(a.shape))),
         )[0]
