@@ -123,7 +123,13 @@ def _linearize_flat(
 
 def is_inexact(aval: Any) -> bool:
     """True for types that have a tangent."""
-    return aval.to_tangent_aval().dtype != backend.float0
+    found = _inexact.get(aval.dtype)
+    if found is None:
+        found = _inexact[aval.dtype] = aval.to_tangent_aval().dtype != backend.float0
+    return found
+
+
+_inexact: dict[Any, bool] = {}
 
 
 def flatten_fun(fun: Callable[..., Any], tree: Any, out: list[Any]) -> Callable[..., list[Any]]:

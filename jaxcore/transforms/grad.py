@@ -46,11 +46,20 @@ def value_and_grad(
       >>> jaxcore.value_and_grad(lambda x: x**2)(3.0)
       (Array(9., dtype=float32, weak_type=True), Array(6., dtype=float32, weak_type=True))
     """
+    return wraps(fun)(_value_and_grad(fun, argnums, has_aux, holomorphic, allow_int))
+
+
+def _value_and_grad(
+    fun: Callable[..., Any],
+    argnums: int | Sequence[int],
+    has_aux: bool,
+    holomorphic: bool,
+    allow_int: bool,
+) -> Callable[..., Any]:
     name = function_name(fun)
     many = not isinstance(argnums, int)
     numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
 
-    @wraps(fun)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         for n in numbers:
             if not -len(args) <= n < len(args):
@@ -67,7 +76,6 @@ def value_and_grad(
         for i, x in enumerate(leaves):
             _check_input(name, x, chosen, i, positions, holomorphic, allow_int)
 
-        @wraps(fun)
         def of_chosen(*values: Any) -> Any:
             full = list(args)
             for n, value in zip(positions, values, strict=True):
@@ -179,7 +187,7 @@ def grad(
       >>> jaxcore.grad(jnp.tanh)(0.0)
       Array(1., dtype=float32, weak_type=True)
     """
-    both = value_and_grad(fun, argnums, has_aux, holomorphic, allow_int)
+    both = _value_and_grad(fun, argnums, has_aux, holomorphic, allow_int)
 
     @wraps(fun)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
