@@ -315,7 +315,6 @@ def fast_path(
     consts: Sequence[Any],
     out_tree: Any,
     outputs: Sequence[Any],
-    n_args: int,
     kept: Sequence[bool],
 ) -> Any:
     """What the C++ dispatcher needs to run `compiled` again without Python, or None where it

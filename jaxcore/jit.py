@@ -155,9 +155,7 @@ class Jitted:  # noqa: D101 (its docstring is that of the function)
             entry = self._entries[key] = Entry(compiled, consts, out[-1], kept)
         outputs = entry.run(call_.leaves)
         result = jax.tree.unflatten(entry.out_tree, outputs)
-        fast = backend.fast_path(
-            entry.compiled, entry.consts, entry.out_tree, outputs, len(call_.leaves), entry.kept
-        )
+        fast = backend.fast_path(entry.compiled, entry.consts, entry.out_tree, outputs, entry.kept)
         return result, fast, False
 
     def _nested(self, call_: Call) -> Any:
@@ -203,7 +201,7 @@ def jit_program(program: Program) -> Callable[..., list[Any]]:
             compiled, kept = compile_program(program, (), args, (), program.name)
             entry = entries[key] = Entry(compiled, [], tree, kept)
         outputs = entry.run(args)
-        fast = backend.fast_path(entry.compiled, (), tree, outputs, len(args), entry.kept)
+        fast = backend.fast_path(entry.compiled, (), tree, outputs, entry.kept)
         return list(outputs), fast, False
 
     def function(*args: Any) -> list[Any]:

@@ -14,7 +14,7 @@ from types import CodeType
 
 from jaxcore import backend
 
-__all__ = ["Source", "current_source", "name_scope", "use_source", "hide_from_sources"]
+__all__ = ["Source", "current_source", "name_scope", "use_source"]
 
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
@@ -72,12 +72,6 @@ _hidden_roots: list[str] = [_HERE]
 if not os.path.isdir(os.path.join(_HERE, "nn")):  # installed in place: the layers stand beside us
     _beside = os.path.dirname(os.path.dirname(_HERE))
     _hidden_roots += [os.path.join(_beside, layer) + os.sep for layer in ("nn", "train")]
-
-
-def hide_from_sources(file: str) -> None:
-    """Treat the folder of `file` as machinery: lines in it are never shown as the user's."""
-    _hidden_roots.append(os.path.dirname(os.path.abspath(file)) + os.sep)
-    _internal.clear()
 
 
 def is_internal(filename: str) -> bool:

@@ -214,7 +214,7 @@ def split_trace(
     trace.invalidate()
     needed = [*outs, *(t for t in tangent_outs if t is not None)]
     equations = live_equations(trace.equations, needed)
-    known, linear = partition(equations, set(tangents), {x for x in outs if type(x) is Var})
+    known, linear = partition(equations, set(tangents))
     made_linear = set(tangents) | {v for eq in linear for v in eq.outputs}
     consts = list(trace.consts.values())
     used_in_linear: dict[Var, None] = {}
@@ -258,7 +258,7 @@ def split_trace(
 
 
 def partition(
-    equations: Sequence[Equation], unknown: set[Var], needed: set[Var]
+    equations: Sequence[Equation], unknown: set[Var]
 ) -> tuple[list[Equation], list[Equation]]:
     """Equations that do not depend on `unknown`, and those that do; mixed calls are split."""
     known: list[Equation] = []
@@ -287,7 +287,7 @@ def _split_call(eq: Equation, mask: tuple[bool, ...]) -> tuple[Equation, Equatio
     found = program.memo.get(key)
     if found is None:
         unknown_in = {v for v, u in zip(program.inputs, mask, strict=True) if u}
-        known, rest = partition(program.equations, unknown_in, set())
+        known, rest = partition(program.equations, unknown_in)
         made_unknown = unknown_in | {v for e in rest for v in e.outputs}
         outs_unknown = [type(x) is Var and x in made_unknown for x in program.outputs]
         residuals = list(
