@@ -1,0 +1,101 @@
+"""Every name of jax and jaxlib that is not public API, and nothing else.
+
+Supported window: Python 3.11 to 3.13, jax 0.10.2 to 0.12. The rest of the code base imports from
+here, so that a new release of jax is met in one folder.
+
+traces     traces, tracers, types and settings
+rules      JAX's rules of its own primitives, running on our tracers
+keys       random keys
+dispatch   the C++ dispatcher
+lowering   MLIR
+"""
+
+# ruff: noqa: E402, F401, I001 (exports; the version is checked before anything is imported)
+
+from __future__ import annotations
+
+import jax
+
+SUPPORTED_JAX = ((0, 10, 2), (0, 13))  # from, and up to but not including
+
+if not SUPPORTED_JAX[0] <= jax.__version_info__ < SUPPORTED_JAX[1]:
+    raise ImportError(
+        f"jaxcore works with jax 0.10.2 to 0.12, but jax {jax.__version__} is installed. Fix: "
+        "pip install 'jax>=0.10.2,<0.13'."
+    )
+
+from jaxcore.backend.traces import (
+    JaxPrimitive,
+    ShapedArray,
+    SymbolicZero,
+    Trace,
+    Tracer,
+    UndefinedPrimal,
+    Zero,
+    add_any_p,
+    at_top_level,
+    canonicalize_dtype,
+    current_trace,
+    eval_jaxpr,
+    eval_trace,
+    exclude_from_tracebacks,
+    flag,
+    float0,
+    is_extended,
+    jit_p,
+    set_current_trace,
+    source_file_is_jax,
+    trace_context,
+    trace_ctx,
+    zeros_like_aval,
+)
+from jaxcore.backend.rules import (
+    abstract_eval,
+    ad,
+    batch,
+    batching,
+    close_jaxpr,
+    cond_p,
+    conversion_error,
+    custom_exception,
+    holds_program,
+    is_jaxpr,
+    jvp_rule,
+    linearize_jaxpr,
+    put_stores,
+    reset_stores,
+    run_backward,
+    scan_counts,
+    scan_p,
+    single_equation_jaxpr,
+    take_stores,
+    transpose,
+    while_p,
+)
+from jaxcore.backend.keys import (
+    KeyType,
+    canonicalize_shape,
+    key_implementation,
+    key_words,
+    random_bits_p,
+    random_fold_in_p,
+    random_seed_p,
+    random_split_p,
+    random_unwrap_p,
+    random_wrap_p,
+    threefry2x32_p,
+    typed_key,
+    user_dtype,
+)
+from jaxcore.backend.dispatch import NonFinite, dispatcher, fast_path
+from jaxcore.backend.lowering import (
+    func_dialect,
+    ir,
+    ir_type,
+    lower_with_jax,
+    mlir,
+    physical_aval,
+)
+
+for _file in ("traces", "rules", "dispatch", "lowering"):
+    exclude_from_tracebacks(__file__.replace("__init__", _file))

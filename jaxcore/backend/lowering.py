@@ -1,0 +1,52 @@
+"""MLIR, and lowering by JAX's rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from jax._src import core, source_info_util
+from jax._src.interpreters import mlir
+from jax._src.lib.mlir import ir
+from jax._src.lib.mlir.dialects import func as func_dialect  # noqa: F401 (for jaxcore.lower)
+
+from jaxcore.backend.rules import single_equation_jaxpr
+from jaxcore.backend.traces import JaxPrimitive
+
+physical_aval = core.physical_aval
+
+
+def ir_type(aval: Any) -> Any:
+    """The MLIR type of a value of type `aval` (keys become their bits)."""
+    aval = core.physical_aval(aval)
+    return ir.RankedTensorType.get(aval.shape, mlir.dtype_to_ir_type(aval.dtype))
+
+
+def lower_with_jax(
+    ctx: Any,
+    primitive: JaxPrimitive | None,
+    avals_in: Sequence[Any],
+    avals_out: Sequence[Any],
+    operands: Sequence[Any],
+    params: dict[str, Any],
+) -> tuple[list[Any], Any]:
+    """Lower one equation in place by the rule JAX registered for `primitive`; its results, and the
+    ordered tokens of ctx after it.
+    """
+    if primitive is None:
+        raise NotImplementedError("An equation has no lowering of its own and no primitive of JAX.")
+    closed = single_equation_jaxpr(primitive, avals_in, params)
+    body = getattr(closed, "jaxpr", closed)
+    with source_info_util.reset_name_stack():
+        out, tokens = mlir.jaxpr_subcomp(
+            ctx.module_context,
+            body,
+            ctx.name_stack,
+            ctx.tokens_in,
+            mlir.ir_consts(closed.consts, [v.aval for v in body.constvars]),
+            *operands,
+            dim_var_values=ctx.dim_var_values,
+            const_lowering=ctx.const_lowering,
+            outer_traceback=None,
+        )
+    return list(out), tokens

@@ -1,0 +1,64 @@
+"""Traces, types and settings of JAX."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+from jax._src import ad_util, config, core, dtypes, pjit, traceback_util
+from jax._src.interpreters import ad
+
+Trace = core.Trace
+Tracer = core.Tracer
+ShapedArray = core.ShapedArray
+JaxPrimitive = core.Primitive
+Zero = ad.Zero
+SymbolicZero = ad_util.SymbolicZero
+UndefinedPrimal = ad.UndefinedPrimal
+eval_trace = core.eval_trace
+set_current_trace = core.set_current_trace
+eval_jaxpr = core.eval_jaxpr
+trace_ctx = core.trace_ctx
+jit_p = pjit.jit_p
+add_any_p = ad_util.add_jaxvals_p
+zeros_like_aval = ad_util.zeros_like_aval
+exclude_from_tracebacks = traceback_util.register_exclusion
+
+
+def current_trace() -> Trace:
+    """The trace that decides what a primitive does now: one of ours, one of JAX's, or the eager
+    one.
+    """
+    return core.trace_ctx.trace
+
+
+def at_top_level() -> bool:
+    """True where operations run at once on concrete arrays."""
+    return core.trace_ctx.trace is core.eval_trace
+
+
+def trace_context() -> Any:
+    """What JAX's own caches key on besides types: x64, precision, mesh, axis names."""
+    return config.trace_context()
+
+
+def flag(name: str) -> Any:
+    """The value of JAX's setting `name`, such as ``jax_enable_x64``."""
+    return getattr(jax.config, name)
+
+
+def is_extended(dtype: Any) -> bool:
+    """True for dtypes such as PRNG keys that NumPy does not know."""
+    return dtypes.issubdtype(dtype, dtypes.extended)
+
+
+canonicalize_dtype = dtypes.canonicalize_dtype
+float0 = dtypes.float0
+
+
+def source_file_is_jax(filename: str) -> bool:
+    """True for files of JAX itself."""
+    return filename.startswith(_JAX_ROOT)
+
+
+_JAX_ROOT = jax.__file__.rsplit("__init__", 1)[0]
