@@ -61,7 +61,6 @@ def lower_program(
         program.equations,
         program.outputs,
         program.name,
-        program.effects,
     )
     flags = [False] * len(consts) + (list(donated) or [False] * len(leaves))
     donate = [

@@ -78,8 +78,19 @@ class Equation:
         self.params = params
         self.source = source
 
+    @property
+    def effects(self) -> frozenset[Any]:
+        """What the operation does beside computing its results."""
+        rule = self.primitive.effects
+        if rule is None:
+            return _NO_EFFECTS
+        return frozenset(rule([x.aval for x in self.inputs], self.params))
+
     def __repr__(self) -> str:
         return f"Equation({self.primitive.name}, {len(self.inputs)} in, {len(self.outputs)} out)"
+
+
+_NO_EFFECTS: frozenset[Any] = frozenset()
 
 
 class Program:
@@ -93,7 +104,16 @@ class Program:
       memo: what transformations have worked out about this program, by key.
     """
 
-    __slots__ = ("__weakref__", "_key", "effects", "equations", "inputs", "memo", "name", "outputs")
+    __slots__ = (
+        "__weakref__",
+        "_effects",
+        "_key",
+        "equations",
+        "inputs",
+        "memo",
+        "name",
+        "outputs",
+    )
 
     def __init__(
         self,
@@ -101,14 +121,13 @@ class Program:
         equations: Sequence[Equation],
         outputs: Sequence[Atom],
         name: str,
-        effects: frozenset[Any] = frozenset(),
     ) -> None:
         self.inputs = tuple(inputs)
         self.equations = tuple(equations)
         self.outputs = tuple(outputs)
         self.name = name
-        self.effects = effects
         self.memo: dict[Any, Any] = {}
+        self._effects: frozenset[Any] | None = None
         self._key: tuple[Any, ...] | None = None
 
     @property
@@ -118,6 +137,13 @@ class Program:
     @property
     def out_avals(self) -> list[ShapedArray]:
         return [v.aval for v in self.outputs]
+
+    @property
+    def effects(self) -> frozenset[Any]:
+        """The effects of the equations, those of called programs among them."""
+        if self._effects is None:
+            self._effects = _NO_EFFECTS.union(*[eq.effects for eq in self.equations])
+        return self._effects
 
     @property
     def key(self) -> tuple[Any, ...]:

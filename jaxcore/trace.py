@@ -115,6 +115,9 @@ class StageTracer(JaxcoreTracer):
         self.variable = var
         self.source = source
 
+    def to_concrete_value(self) -> Any:
+        return self._trace.concrete(self.variable)
+
     def _origin_msg(self) -> str:
         return errors.origin(self)
 
@@ -129,14 +132,13 @@ class StageTrace(JaxcoreTrace):
     inputs.
     """
 
-    __slots__ = ("consts", "effects", "equations", "name")
+    __slots__ = ("consts", "equations", "name")
 
     def __init__(self, name: str = "main") -> None:
         super().__init__()
         self.name = name
         self.equations: list[Equation] = []
         self.consts: dict[int, tuple[Var, Any]] = {}
-        self.effects: frozenset[Any] = frozenset()
 
     def lift(self, x: Any) -> Atom:
         """The atom of this program that stands for `x`."""
@@ -169,8 +171,6 @@ class StageTrace(JaxcoreTrace):
             types = primitive.type(*avals, **params)
         except (TypeError, ValueError) as error:
             raise errors.with_source(error, primitive, avals, source) from None
-        if primitive.effects is not None:
-            self.effects |= primitive.effects(avals, params)
         outputs = [Var(t) for t in types] if primitive.multiple_results else [Var(types)]
         self.equations.append(Equation(primitive, inputs, outputs, params, source))
         return [StageTracer(self, v, source) for v in outputs]
@@ -196,7 +196,6 @@ class StageTrace(JaxcoreTrace):
                 outputs.append(new)
             inputs = [env[x] if type(x) is Var else x for x in eq.inputs]  # type: ignore[index]
             self.equations.append(Equation(eq.primitive, inputs, outputs, eq.params, eq.source))
-        self.effects |= program.effects
         return [env[x] if type(x) is Var else x for x in program.outputs]  # type: ignore[index]
 
     def inline_values(self, program: Program, args: Sequence[Any]) -> list[Any]:
@@ -215,6 +214,10 @@ class StageTrace(JaxcoreTrace):
     def stage_value(self, val: Any) -> Any:
         return self.value(self.lift(val))
 
+    def concrete(self, var: Var) -> Any:
+        """The value that `var` stands for where it is known while recording, else None."""
+        return None
+
     def finish(self, inputs: Sequence[Var], outputs: Sequence[Atom]) -> tuple[Program, list[Any]]:
         """Close the program: drop what no output needs; captured values come back in the order of
         their inputs.
@@ -224,9 +227,7 @@ class StageTrace(JaxcoreTrace):
         used: set[Var] = {x for eq in equations for x in eq.inputs if type(x) is Var}
         used.update(x for x in outputs if type(x) is Var)
         consts = [(v, x) for v, x in self.consts.values() if v in used]
-        program = Program(
-            [*(v for v, _ in consts), *inputs], equations, outputs, self.name, self.effects
-        )
+        program = Program([*(v for v, _ in consts), *inputs], equations, outputs, self.name)
         from jaxcore.passes.scalars import share_scalars
 
         return share_scalars(program), [x for _, x in consts]
@@ -237,16 +238,11 @@ def live_equations(equations: Sequence[Equation], outputs: Sequence[Atom]) -> li
     live: set[Any] = {x for x in outputs if type(x) is Var}
     kept = []
     for eq in reversed(equations):
-        if any(v in live for v in eq.outputs) or has_effects(eq):
+        if any(v in live for v in eq.outputs) or eq.effects:
             kept.append(eq)
             live.update(x for x in eq.inputs if type(x) is Var)
     kept.reverse()
     return kept
-
-
-def has_effects(eq: Equation) -> bool:
-    effects = eq.primitive.effects
-    return effects is not None and bool(effects([x.aval for x in eq.inputs], eq.params))
 
 
 _SMALL = 8
@@ -381,7 +377,7 @@ def is_staging() -> bool:
     """True while operations are being recorded (under `jit`), at any depth of transformations."""
     trace = backend.trace_ctx.trace
     while trace is not None:
-        if isinstance(trace, StageTrace):
+        if type(trace) is StageTrace:
             return True
         trace = getattr(trace, "parent", None)
     return False

@@ -59,7 +59,6 @@ def verify(program: Program) -> None:
         checker.results()
     checker.eq = None
     checker.outputs()
-    checker.effects()
     checker.live()
     checker.key()
     program.memo["verified"] = True
@@ -160,20 +159,11 @@ class _Checker:
                     f"gives {format_type(aval)}"
                 )
 
-    def effects(self) -> None:
-        """The program has the effects of its equations, no more and no fewer."""
-        found = frozenset().union(*[_effects(eq) for eq in self.program.equations])
-        if found != self.program.effects:
-            self.fail(
-                f"the recorded effects are {sorted(map(str, self.program.effects))}, those of the "
-                f"equations {sorted(map(str, found))}"
-            )
-
     def live(self) -> None:
         """Every equation has an effect, or a result that something needs."""
         needed = {x for x in self.program.outputs if type(x) is Var}
         for eq in reversed(self.program.equations):
-            if not any(v in needed for v in eq.outputs) and not _effects(eq):
+            if not any(v in needed for v in eq.outputs) and not eq.effects:
                 self.eq = eq
                 self.fail("no result is used and there is no effect: a dead equation")
             needed.update(x for x in eq.inputs if type(x) is Var)
@@ -181,7 +171,7 @@ class _Checker:
     def key(self) -> None:
         """The canonical form does not change, nor depend on the variable objects."""
         p = self.program
-        if Program(p.inputs, p.equations, p.outputs, p.name, p.effects).key != p.key:
+        if Program(p.inputs, p.equations, p.outputs, p.name).key != p.key:
             self.fail("the program has changed since its canonical form was taken")
         if _renamed(p).key != p.key:
             self.fail("the canonical form of a copy with new variables differs")
@@ -227,11 +217,6 @@ def _type(aval: Any) -> tuple[Any, ...]:
     return (aval.shape, aval.dtype, bool(aval.weak_type))
 
 
-def _effects(eq: Equation) -> frozenset[Any]:
-    rule = eq.primitive.effects
-    return frozenset() if rule is None else frozenset(rule([x.aval for x in eq.inputs], eq.params))
-
-
 def _parts(value: Any) -> Iterator[Any]:
     """`value` and what its containers hold."""
     yield value
@@ -269,7 +254,6 @@ def _renamed(program: Program) -> Program:
         equations,
         atoms(program.outputs),
         program.name,
-        program.effects,
     )
 
 

@@ -49,7 +49,6 @@ def close_over_all(
                     program.equations,
                     program.outputs,
                     program.name,
-                    program.effects,
                 )
             )
         )

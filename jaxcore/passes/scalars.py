@@ -45,7 +45,7 @@ def share_scalars(program: Program) -> Program:
                 eq.source,
             )
         equations.append(eq)
-    return Program(program.inputs, equations, program.outputs, program.name, program.effects)
+    return Program(program.inputs, equations, program.outputs, program.name)
 
 
 def skeleton(program: Program) -> Any:
@@ -116,6 +116,4 @@ def generalise(program: Program, positions: set[int]) -> Program:
             counter += count
         equations.append(Equation(eq.primitive, inputs, eq.outputs, params, eq.source))
     outputs = replace(program.outputs)
-    return intern(
-        Program([*program.inputs, *extra], equations, outputs, program.name, program.effects)
-    )
+    return intern(Program([*program.inputs, *extra], equations, outputs, program.name))

@@ -239,15 +239,12 @@ def split_trace(
             linear,
             [t for t in tangent_outs if t is not None],
             "linear",
-            frozenset(),
         )
     )
     known = live_equations(known, results)
     used = {x for eq in known for x in eq.inputs} | set(results)
     kept = [(v, x) for v, x in consts if v in used]
-    primal = intern(
-        Program([*(v for v, _ in kept), *primals], known, results, trace.name, trace.effects)
-    )
+    primal = intern(Program([*(v for v, _ in kept), *primals], known, results, trace.name))
     return Linearized(
         primal,
         tuple(x for _, x in kept),
@@ -297,9 +294,7 @@ def _split_call(eq: Equation, mask: tuple[bool, ...]) -> tuple[Equation, Equatio
         )
         known_in = [v for v, u in zip(program.inputs, mask, strict=True) if not u]
         known_out = [x for x, u in zip(program.outputs, outs_unknown, strict=True) if not u]
-        first = intern(
-            Program(known_in, known, [*known_out, *residuals], program.name, program.effects)
-        )
+        first = intern(Program(known_in, known, [*known_out, *residuals], program.name))
         second = intern(
             Program(
                 [*residuals, *(v for v, u in zip(program.inputs, mask, strict=True) if u)],
