@@ -12,8 +12,8 @@ numpy, lax, random, tree  the array interface, with JAX's names
 nn, train                 modules and models; the training loop
 """
 
-import importlib as _importlib
-from types import ModuleType as _ModuleType
+from importlib import import_module as _import_module
+from typing import Any as _Any
 
 from jax import (
     Array,
@@ -28,7 +28,7 @@ from jax import (
     typeof,
 )
 
-from jaxcore import lax, numpy, random, tree, verify
+from jaxcore import lax, namespaces, numpy, random, tree, verify
 from jaxcore.jit import jit
 from jaxcore.ops.call import block
 from jaxcore.source import name_scope
@@ -77,8 +77,12 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> _ModuleType:
-    """Import the layers above on first use, so that `import jaxcore` alone stays quick."""
-    if name in ("nn", "train"):
-        return _importlib.import_module(f"jaxcore.{name}")
-    raise AttributeError(f"module 'jaxcore' has no attribute {name!r}")
+def __getattr__(name: str) -> _Any:
+    """The layers above and JAX's namespaces, imported on first use: `import jaxcore` is quick."""
+    if name == "train":
+        return _import_module("jaxcore.train")
+    return namespaces.lookup("jaxcore", name)
+
+
+def __dir__() -> list[str]:
+    return namespaces.listing("jaxcore")

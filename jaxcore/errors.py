@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import jax
 import numpy as np
 
-from jaxcore import backend
+from jaxcore import backend, namespaces
 from jaxcore.source import is_internal
 
 if TYPE_CHECKING:
@@ -161,6 +161,14 @@ def deleted(x: Any, where: str) -> Exception:
         "took over its buffer.\nFix: use the result of that call instead, or do not donate the "
         "argument."
     )
+
+
+def __getattr__(name: str) -> Any:
+    return namespaces.lookup(__name__, name)
+
+
+def __dir__() -> list[str]:
+    return namespaces.listing(__name__)
 
 
 backend.exclude_from_tracebacks(__file__)

@@ -10,19 +10,25 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax.lax as _lax
+from jaxcore import namespaces
+
+__path__: list[str] = []  # jaxcore.lax.linalg is imported from here
 
 # fmt: off
 from jaxcore.numpy.lax_functions import (
     abs, acos, acosh, add, argmax, argmin, asin, asinh, atan, atan2, atanh, bitcast_convert_type,
     bitwise_and, bitwise_not, bitwise_or, bitwise_xor, cbrt, ceil, clamp, clz, complex, conj,
-    convert_element_type, cos, cosh, cumlogsumexp, cummax, cummin, cumprod, cumsum, digamma, div,
+    convert_element_type, cos, cosh, cumlogsumexp, cummax, cummin, cumprod, cumsum, div,
     eq, erf, erf_inv, erfc, exp, exp2, expm1, floor, ge, gt, imag, integer_pow, is_finite, le,
-    lgamma, log, log1p, logistic, lt, max, min, mul, ne, neg, nextafter, population_count, pow,
+    log, log1p, logistic, lt, max, min, mul, ne, neg, nextafter, population_count, pow,
     real, reciprocal, reduce_and, reduce_max, reduce_min, reduce_or, reduce_precision, reduce_prod,
     reduce_sum, reduce_xor, rem, round, rsqrt, select, select_n, shift_left,
     shift_right_arithmetic, shift_right_logical, sign, sin, sinh, sort, sqrt, square,
     stop_gradient, sub, tan, tanh, top_k,
+)
+from jaxcore.numpy.lax_special import (
+    bessel_i0e, bessel_i1e, betainc, digamma, igamma, igamma_grad_a, igammac, lgamma, polygamma,
+    random_gamma_grad, zeta,
 )
 
 # --- control flow ---
@@ -50,8 +56,8 @@ from jaxcore.numpy.lax_shapes import (
 
 
 def __getattr__(name: str) -> Any:
-    return getattr(_lax, name)
+    return namespaces.lookup(__name__, name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *dir(_lax)})
+    return namespaces.listing(__name__)

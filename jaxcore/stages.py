@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from jaxcore import backend
+from jaxcore import backend, namespaces
 from jaxcore.compile import Entry, lower_program
 from jaxcore.ir import Program
 from jaxcore.signature import Call, Settings, function_name, settings_of
@@ -168,3 +168,11 @@ def _shape_aval(x: Any) -> Any:
     ):
         return backend.ShapedArray(tuple(x.shape), backend.canonicalize_dtype(x.dtype))
     return aval_of(x)
+
+
+def __getattr__(name: str) -> Any:
+    return namespaces.lookup(__name__, name)
+
+
+def __dir__() -> list[str]:
+    return namespaces.listing(__name__)

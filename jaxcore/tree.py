@@ -1,5 +1,7 @@
 """Pytrees: JAX's registry."""
 
+from typing import Any
+
 from jax.tree import (
     all,
     broadcast,
@@ -15,6 +17,8 @@ from jax.tree import (
     unflatten,
 )
 
+from jaxcore import namespaces
+
 __all__ = [
     "all",
     "broadcast",
@@ -29,3 +33,11 @@ __all__ = [
     "transpose",
     "unflatten",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    return namespaces.lookup(__name__, name)
+
+
+def __dir__() -> list[str]:
+    return namespaces.listing(__name__)

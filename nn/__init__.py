@@ -19,6 +19,10 @@ if __name__ == "nn":
         "project (pip install -e .) and write: from jaxcore import nn"
     )
 
+from typing import Any
+
+from jaxcore import namespaces
+
 from . import initializers, losses, metrics, threaded  # noqa: F401 (threaded registers itself)
 from .activations import (
     celu,
@@ -155,3 +159,11 @@ __all__ = [
     "swish",
     "tanh",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    return namespaces.lookup(__name__, name)
+
+
+def __dir__() -> list[str]:
+    return namespaces.listing(__name__)

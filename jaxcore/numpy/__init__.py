@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax.numpy as _jnp
+from jaxcore import namespaces
 
 # fmt: off
 from jaxcore.numpy.ufuncs import (
@@ -81,8 +81,8 @@ from jaxcore.numpy import methods
 
 
 def __getattr__(name: str) -> Any:
-    return getattr(_jnp, name)
+    return namespaces.lookup(__name__, name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *dir(_jnp)})
+    return namespaces.listing(__name__)

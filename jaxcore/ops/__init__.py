@@ -9,4 +9,18 @@ shape      reshape, transpose, squeeze, broadcast, rev, iota; pieces: slice, spl
 dot, conv  contraction and convolution; window: sums and extrema over sliding windows
 indexing   gather and dynamic slices; scatter: the ways to write
 foreign    JAX primitives without a record of ours, by JAX's own rules
+
+The names of ``jax.ops``, such as `segment_sum`, are handed out here as well.
 """
+
+from typing import Any
+
+from jaxcore import namespaces
+
+
+def __getattr__(name: str) -> Any:
+    return namespaces.lookup(__name__, name)
+
+
+def __dir__() -> list[str]:
+    return namespaces.listing(__name__)

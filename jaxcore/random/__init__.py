@@ -12,8 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax.random as _random
-
+from jaxcore import namespaces
 from jaxcore.random.continuous import (
     exponential,
     gumbel,
@@ -56,8 +55,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    return getattr(_random, name)
+    return namespaces.lookup(__name__, name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *dir(_random)})
+    return namespaces.listing(__name__)

@@ -1,0 +1,105 @@
+"""JAX's namespaces under ours: a name without a function of ours is JAX's, running on our traces.
+
+A module of ours hands out JAX's names beside its own (`lookup`, `listing`); a namespace without a
+file here, such as ``jaxcore.scipy.special``, is made when it is imported. Where JAX gives one
+function under several paths and we have it natively, all of them give ours (`TWINS`).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from functools import partial
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+__all__ = ["LEFT_OUT", "NAMESPACES", "TWINS", "listing", "lookup"]
+
+# What JAX keeps in each namespace, relative to jax and to jaxcore alike.
+_INSIDE = {
+    "": "ad_checkpoint custom_batching custom_derivatives debug distributed dlpack dtypes errors "
+    "experimental export ffi flatten_util image lax monitoring nn numpy ops profiler random ref "
+    "scipy sharding stages test_util tree tree_util typing",
+    "experimental": "checkify jet multihost_utils ode sparse",
+    "experimental.sparse": "linalg",
+    "lax": "linalg",
+    "nn": "initializers",
+    "numpy": "fft linalg",
+    "scipy": "cluster fft integrate interpolate linalg ndimage optimize signal sparse spatial "
+    "special stats",
+    "scipy.cluster": "vq",
+    "scipy.sparse": "linalg",
+    "scipy.spatial": "transform",
+    "scipy.stats": "bernoulli beta betabinom binom cauchy chi2 dirichlet expon gamma gennorm geom "
+    "gumbel_l gumbel_r laplace logistic multinomial multivariate_normal nbinom norm pareto poisson "
+    "t truncnorm uniform vonmises wrapcauchy",
+}
+NAMESPACES = frozenset(
+    f"{parent}.{name}".lstrip(".") for parent, names in _INSIDE.items() for name in names.split()
+)
+
+TWINS: dict[str, str] = {}
+
+LEFT_OUT: dict[str, str] = {}
+
+
+def lookup(module: str, name: str) -> Any:
+    """What module `module` of ours hands out as `name` where it has no such name itself.
+
+    Raises:
+      AttributeError: JAX has no such public name either, or it is left out on purpose.
+
+    Example:
+      >>> lookup("jaxcore.scipy.special", "erfinv")  # doctest: +ELLIPSIS
+      <...erfinv...>
+    """
+    path = f"{module}.{name}".partition(".")[2]
+    if path in NAMESPACES:
+        return import_module(f"jaxcore.{path}")
+    if path in TWINS:
+        home, _, twin = TWINS[path].rpartition(".")
+        return getattr(import_module(home), twin)
+    if path in LEFT_OUT:
+        raise AttributeError(f"jaxcore leaves out jax.{path}: {LEFT_OUT[path]}.")
+    found = None if name.startswith("_") else getattr(_theirs(module), name)
+    if name.startswith("_") or isinstance(found, ModuleType):
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+    return found
+
+
+def listing(module: str) -> list[str]:
+    """``dir(module)``: its own names and those that `lookup` finds."""
+    prefix = f"{module}.".partition(".")[2]
+    theirs = _theirs(module)
+    names = {n for n in dir(theirs) if not isinstance(getattr(theirs, n, None), ModuleType)}
+    names -= {n for n in names if n.startswith("_") or prefix + n in LEFT_OUT}
+    inside = {n.removeprefix(prefix) for n in NAMESPACES if n.startswith(prefix)}
+    return sorted({*vars(sys.modules[module]), *names, *(n for n in inside if "." not in n)})
+
+
+def _theirs(module: str) -> ModuleType:
+    return import_module("jax" + module.removeprefix("jaxcore"))
+
+
+class _Namespaces(MetaPathFinder, Loader):
+    """Makes a namespace that has no file here; asked last, so that files come first."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        root, _, name = fullname.partition(".")
+        if root != "jaxcore" or name not in NAMESPACES:
+            return None
+        return ModuleSpec(fullname, self, is_package=True)
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__doc__ = _theirs(module.__name__).__doc__
+        vars(module).update(
+            __getattr__=partial(lookup, module.__name__), __dir__=partial(listing, module.__name__)
+        )
+
+
+sys.meta_path.append(_Namespaces())
