@@ -331,7 +331,7 @@ def _pad_reflect(x: Any, axis: int, before: int, after: int) -> Any:
 
 def meshgrid(
     *xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy"
-) -> list[Array]:
+) -> tuple[Array, ...]:
     """Coordinate arrays of the grid that vectors span.
 
     Raises:
@@ -358,4 +358,4 @@ def meshgrid(
         shape = [1] * len(sizes) if sparse else list(sizes)
         shape[at] = t.shape[0]
         out.append(bind(broadcast_in_dim_p, x, shape=tuple(shape), broadcast_dimensions=(at,)))
-    return out
+    return tuple(out)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import numpy as np
 
 from jaxcore import backend
 from jaxcore.backend import ShapedArray
-from jaxcore.numpy.promote import array
+from jaxcore.numpy.promote import array, float_dtype, promoted
+from jaxcore.ops.convert import convert
 from jaxcore.trace import aval_of
 
-__all__ = ["as_value", "axis_index", "typed"]
+__all__ = ["arrays", "as_array", "as_value", "axis_index", "concrete", "no_out", "typed"]
 
 
 def typed(name: str, x: Any, position: int = 0) -> tuple[Any, ShapedArray]:
@@ -30,6 +32,20 @@ def as_value(x: Any) -> Any:
     return asarray(x)
 
 
+def as_array(name: str, x: Any, position: int = 0) -> Any:
+    """The argument `x` of `name` as an array or tracer; what is neither is a TypeError."""
+    return as_value(typed(name, x, position)[0])
+
+
+def arrays(name: str, *args: Any, to_float: bool = False) -> list[Any]:
+    """The arguments as arrays or tracers of one dtype, a float with `to_float`; shapes stay."""
+    values = [as_array(name, x, i) for i, x in enumerate(args)]
+    dtype, weak = promoted(*values)
+    if to_float:
+        dtype = float_dtype(dtype)
+    return [convert(x, dtype, weak) for x in values]
+
+
 def axis_index(axis: Any, ndim: int) -> int:
     """`axis` counted from the front.
 
@@ -40,3 +56,29 @@ def axis_index(axis: Any, ndim: int) -> int:
     if not -ndim <= i < ndim:
         raise ValueError(f"axis {i} is out of bounds for array of dimension {ndim}")
     return i % ndim
+
+
+def no_out(name: str, out: Any) -> None:
+    """Refuse NumPy's argument for a place to write to: arrays do not change.
+
+    Raises:
+      NotImplementedError: `out` is given.
+    """
+    if out is not None:
+        raise NotImplementedError(
+            f"The 'out' argument to jnp.{name} is not supported. Fix: use the result."
+        )
+
+
+def concrete(x: Any, message: str) -> np.ndarray:
+    """The elements of `x`, which must be known while tracing.
+
+    Raises:
+      ConcretizationTypeError: they are not; `message` says why they matter and what to do.
+    """
+    if isinstance(x, backend.Tracer):
+        value = x.to_concrete_value()
+        if value is None:
+            raise jax.errors.ConcretizationTypeError(x, message)
+        x = value
+    return np.asarray(x)

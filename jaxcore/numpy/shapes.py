@@ -271,20 +271,20 @@ def _at_least(ndim: int, arrays: Sequence[Any]) -> Any:
         elif n < ndim:
             x = _expand(x, aval.shape, (0, 2) if n == 1 else (2,))
         out.append(as_value(x))
-    return out[0] if len(out) == 1 else out
+    return out[0] if len(out) == 1 else tuple(out)
 
 
-def atleast_1d(*arys: Any) -> Array | list[Array]:
+def atleast_1d(*arys: Any) -> Array | tuple[Array, ...]:
     """Arrays with at least one axis."""
     return _at_least(1, arys)
 
 
-def atleast_2d(*arys: Any) -> Array | list[Array]:
+def atleast_2d(*arys: Any) -> Array | tuple[Array, ...]:
     """Arrays with at least two axes, new ones in front."""
     return _at_least(2, arys)
 
 
-def atleast_3d(*arys: Any) -> Array | list[Array]:
+def atleast_3d(*arys: Any) -> Array | tuple[Array, ...]:
     """Arrays with at least three axes: a vector in the middle, a matrix in front."""
     return _at_least(3, arys)
 
@@ -322,11 +322,11 @@ def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
     return _jnp.broadcast_shapes(*shapes)
 
 
-def broadcast_arrays(*args: Any) -> list[Array]:
+def broadcast_arrays(*args: Any) -> tuple[Array, ...]:
     """Arrays of one shape, each repeated as needed."""
     pairs = [typed("broadcast_arrays", x, i) for i, x in enumerate(args)]
     shapes = [t.shape for _, t in pairs]
     if not shapes:
-        return []
+        return ()
     target = shapes[0] if all(s == shapes[0] for s in shapes) else _jnp.broadcast_shapes(*shapes)
-    return [broadcast_to(x, target) for x, _ in pairs]
+    return tuple([broadcast_to(x, target) for x, _ in pairs])

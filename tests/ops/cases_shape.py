@@ -159,8 +159,8 @@ def triangles(np_like: Any, x: Any, i: Any) -> Any:
 def grids(np_like: Any, x: Any, i: Any) -> Any:
     a, b = x[0, 0], i[0]
     return (
-        np_like.meshgrid(a, b), np_like.meshgrid(a, b, indexing="ij", sparse=True),
-        np_like.meshgrid(a), np_like.kron(i, x[0]), np_like.meshgrid(a, b, a),
+        *np_like.meshgrid(a, b), *np_like.meshgrid(a, b, indexing="ij", sparse=True),
+        *np_like.meshgrid(a), np_like.kron(i, x[0]), *np_like.meshgrid(a, b, a),
     )  # fmt: skip
 
 
