@@ -11,7 +11,7 @@ from typing import Any
 import jax
 
 from jaxcore import backend
-from jaxcore.ir import Program, param_key
+from jaxcore.ir import Literal, Program, Var, param_key
 from jaxcore.primitive import Primitive
 
 __all__ = ["execute", "remember", "run"]
@@ -77,9 +77,7 @@ def execute(program: Program, args: Sequence[Any]) -> list[Any]:
     """Run `program` on concrete values as one executable."""
     if not program.equations:
         env = dict(zip(program.inputs, args, strict=True))
-        from jaxcore.trace import literal_value
-
-        return [env[x] if x in env else literal_value(x) for x in program.outputs]  # type: ignore[index,arg-type]
+        return [_array(env[x] if type(x) is Var else x) for x in program.outputs]  # type: ignore[index]
     entry = _recent.get(id(program))
     if entry is None:
         entry = _recent[id(program)] = (program, _program_function(program))
@@ -91,6 +89,17 @@ def execute(program: Program, args: Sequence[Any]) -> list[Any]:
         from jaxcore.debug import non_finite_call
 
         raise non_finite_call(error, program.name, program, args) from None
+
+
+def _array(x: Any) -> Any:
+    """A value that no executable made, as one that an executable would have made."""
+    if isinstance(x, Literal):
+        from jaxcore.trace import literal_value
+
+        x = literal_value(x)
+    if isinstance(x, jax.Array) or getattr(x, "dtype", None) == backend.float0:
+        return x
+    return jax.numpy.asarray(x)
 
 
 def _program_function(program: Program) -> Callable[..., list[Any]]:

@@ -84,8 +84,13 @@ def literals(program: Program) -> list[Literal]:
 
 def generalise(program: Program, positions: set[int]) -> Program:
     """`program` with the literals at `positions` (as `literals` counts) as further inputs, in that
-    order.
+    order; interned.
     """
+    return intern(widened(program, positions))
+
+
+def widened(program: Program, positions: set[int]) -> Program:
+    """`generalise` of a program that is no function of its own yet."""
     extra: list[Var] = []
     counter = 0
 
@@ -116,4 +121,4 @@ def generalise(program: Program, positions: set[int]) -> Program:
             counter += count
         equations.append(Equation(eq.primitive, inputs, eq.outputs, params, eq.source))
     outputs = replace(program.outputs)
-    return intern(Program([*program.inputs, *extra], equations, outputs, program.name))
+    return Program([*program.inputs, *extra], equations, outputs, program.name)

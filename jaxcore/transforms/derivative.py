@@ -1,8 +1,6 @@
 """Derivatives of functions: jvp, linearize, vjp.
 
-While operations are being recorded a function is first traced to a program, whose linearisation and
-transpose are memoised on it; otherwise its Python runs under a `LinearizeTrace`, so that control
-flow on values works.
+`derivation` says how a function's value and linear part are found.
 """
 
 from __future__ import annotations
@@ -12,124 +10,11 @@ from typing import Any
 
 import jax
 
-from jaxcore import backend, errors
-from jaxcore.eager import remember
-from jaxcore.ir import Program, intern
-from jaxcore.ops.basic import zeros
-from jaxcore.ops.call import run_program
-from jaxcore.side import SideState
 from jaxcore.signature import function_name, leaf_path
-from jaxcore.trace import StageTrace, aval_of, trace_program
-from jaxcore.transforms.linearize import LinearizeTrace, linearize_program
-from jaxcore.transforms.transpose import transpose_program
+from jaxcore.trace import aval_of
+from jaxcore.transforms.derivation import Derivation, LinearMap, is_inexact
 
-__all__ = ["flatten_aux", "flatten_fun", "is_inexact", "jvp", "linearize", "linearize_flat", "vjp"]
-
-
-class _Linear:
-    """A linear program with the residuals it needs; maps tangents forward and cotangents back."""
-
-    __slots__ = ("active_in", "active_out", "in_avals", "out_avals", "program", "residuals")
-
-    def __init__(
-        self,
-        program: Program,
-        residuals: Sequence[Any],
-        active_in: Sequence[bool],
-        active_out: Sequence[bool],
-        in_avals: Sequence[Any],
-        out_avals: Sequence[Any],
-    ) -> None:
-        self.program = program
-        self.residuals = list(residuals)
-        self.active_in = tuple(active_in)
-        self.active_out = tuple(active_out)
-        self.in_avals = list(in_avals)
-        self.out_avals = list(out_avals)
-
-    def forward(self, tangents: Sequence[Any]) -> list[Any]:
-        """Tangents of the outputs from tangents of all inputs."""
-        given = [t for t, on in zip(tangents, self.active_in, strict=True) if on]
-        moved = iter(run_program(self.program, [*self.residuals, *given]))
-        return [
-            next(moved) if on else zeros(a.to_tangent_aval())
-            for on, a in zip(self.active_out, self.out_avals, strict=True)
-        ]
-
-    def backward(self, cts: Sequence[Any]) -> list[Any]:
-        """Cotangents of all inputs from those of the outputs; outputs without one come last."""
-        n = len(self.residuals)
-        padded = [*cts, *(None,) * (len(self.active_out) - len(cts))]
-        given = [c for c, on in zip(padded, self.active_out, strict=True) if on]
-        present = tuple(c is not None for c in given)
-        count = len(self.program.inputs) - n
-        back = transpose_program(self.program, (False,) * n + (True,) * count, present)
-        given = [c for c in given if c is not None]
-        results = iter(run_program(back.program, [*back.consts, *self.residuals, *given]))
-        filled = iter(back.present)
-        return [
-            next(results) if on and next(filled) else zeros(a.to_tangent_aval())
-            for on, a in zip(self.active_in, self.in_avals, strict=True)
-        ]
-
-
-def linearize_flat(
-    fun: Callable[..., list[Any]], primals: Sequence[Any], active: Sequence[bool], name: str
-) -> tuple[list[Any], _Linear]:
-    """Values of a flat function and its linear part at `primals`."""
-    state = SideState()
-    outs, linear = _linearize_flat(state.wrap(fun), primals, active, name)
-    return state.deliver(outs), linear
-
-
-def _linearize_flat(
-    fun: Callable[..., list[Any]], primals: Sequence[Any], active: Sequence[bool], name: str
-) -> tuple[list[Any], _Linear]:
-    parent = backend.current_trace()
-    avals = [aval_of(p) for p in primals]
-    if type(parent) is StageTrace:
-        program, consts = trace_program(fun, avals, name)
-        split = linearize_program(program, (False,) * len(consts) + tuple(active))
-        operands = [*consts, *primals]
-        results = run_program(split.primal, [*split.consts, *operands])
-        pool = [*operands, *results]
-        residuals = [pool[i] for i in split.residuals]
-        outs = results[: len(split.active)]
-        return outs, _Linear(
-            split.linear, residuals, active, split.active, avals, [aval_of(o) for o in outs]
-        )
-    trace = LinearizeTrace(parent, name)
-    args: list[Any] = []
-    tangents = []
-    for p, aval, on in zip(primals, avals, active, strict=True):
-        if on:
-            p, var = trace.new(p, aval.to_tangent_aval())
-            tangents.append(var)
-        args.append(p)
-    with backend.set_current_trace(trace):
-        try:
-            pairs = [trace.split(x) for x in fun(*args)]
-        except Exception as error:
-            errors.explain(error)
-            raise
-    trace.invalidate()
-    active_out = [t is not None for _, t in pairs]
-    program, residuals = trace.linear.finish(tangents, [t for _, t in pairs if t is not None])
-    outs = [p for p, _ in pairs]
-    return outs, _Linear(
-        remember(intern(program)), residuals, active, active_out, avals, [aval_of(o) for o in outs]
-    )
-
-
-def is_inexact(aval: Any) -> bool:
-    """True for types that have a tangent."""
-    found = _inexact.get(aval.dtype)
-    if found is None:
-        found = _inexact[aval.dtype] = aval.to_tangent_aval().dtype != backend.float0
-    return found
-
-
-_inexact: dict[Any, bool] = {}
+__all__ = ["flatten_aux", "flatten_fun", "jvp", "linearize", "vjp"]
 
 
 def flatten_fun(fun: Callable[..., Any], tree: Any, out: list[Any]) -> Callable[..., list[Any]]:
@@ -246,13 +131,13 @@ def flatten_aux(
 
 def _linearize_tree(
     fun: Callable[..., Any], leaves: Sequence[Any], tree: Any, has_aux: bool, name: str
-) -> tuple[Any, Any, Any, _Linear]:
+) -> tuple[Any, Any, Any, LinearMap]:
     """Value, aux (or None), tree of the value, and the linear part."""
     active = [is_inexact(aval_of(p)) for p in leaves]
     out: list[Any] = []
     aux: list[Any] = []
     flat = flatten_aux(fun, tree, out, aux) if has_aux else flatten_fun(fun, tree, out)
-    outs, linear = linearize_flat(flat, leaves, active, name)
+    outs, linear = Derivation(flat, leaves, active, name).linearize()
     n = out[0].num_leaves
     rest = jax.tree.unflatten(aux[0], outs[n:]) if has_aux else None
     return jax.tree.unflatten(out[0], outs[:n]), rest, out[0], linear
@@ -261,7 +146,7 @@ def _linearize_tree(
 class _VJP:
     """Applies a transposed linear map; a pytree, so that it may leave a jitted function."""
 
-    def __init__(self, linear: _Linear, in_tree: Any, out_tree: Any, name: str) -> None:
+    def __init__(self, linear: LinearMap, in_tree: Any, out_tree: Any, name: str) -> None:
         self.linear, self.in_tree, self.out_tree, self.name = linear, in_tree, out_tree, name
 
     def __call__(self, cotangent: Any) -> Any:
@@ -300,7 +185,7 @@ def _flatten_vjp(v: _VJP) -> tuple[list[Any], Any]:
 def _unflatten_vjp(static: Any, residuals: Sequence[Any]) -> _VJP:
     program, active_in, active_out, in_avals, out_avals, in_tree, out_tree, name = static
     return _VJP(
-        _Linear(program, residuals, active_in, active_out, in_avals, out_avals),
+        LinearMap(program, residuals, active_in, active_out, in_avals, out_avals),
         in_tree,
         out_tree,
         name,

@@ -13,7 +13,8 @@ from jaxcore import backend, errors
 from jaxcore.ops.basic import stop_gradient_p
 from jaxcore.signature import function_name
 from jaxcore.trace import aval_of, bind
-from jaxcore.transforms.derivative import flatten_aux, flatten_fun, is_inexact, linearize_flat
+from jaxcore.transforms.derivation import Derivation, is_inexact
+from jaxcore.transforms.derivative import flatten_aux, flatten_fun
 
 __all__ = ["grad", "stop_gradient", "value_and_grad"]
 
@@ -89,11 +90,12 @@ def _value_and_grad(
         else:
             flat = flatten_fun(of_chosen, tree, out)
         active = [is_inexact(aval_of(p)) for p in leaves]
-        outs, linear = linearize_flat(flat, leaves, active, name)
+        traced = Derivation(flat, leaves, active, name)
         n_value = out[0].num_leaves
+        unit = _unit(name, out[0], traced.out_avals[:n_value], holomorphic)
+        outs, pulled = traced.pull(unit)
         value = jax.tree.unflatten(out[0], outs[:n_value])
-        ct = _unit(name, value, linear.out_avals[0] if linear.out_avals else None, holomorphic)
-        gradient = jax.tree.unflatten(tree, linear.backward([ct]))
+        gradient = jax.tree.unflatten(tree, pulled)
         gradient = gradient if many else gradient[0]
         if has_aux:
             rest = jax.tree.unflatten(aux[0], outs[n_value:])
@@ -141,16 +143,16 @@ def _check_input(
         )
 
 
-def _unit(name: str, value: Any, aval: Any, holomorphic: bool) -> Any:
+def _unit(name: str, tree: Any, avals: Sequence[Any], holomorphic: bool) -> Any:
     """The cotangent 1 of a scalar output."""
-    leaves, tree = jax.tree.flatten(value)
-    if len(leaves) != 1 or not jax.tree_util.treedef_is_leaf(tree):
+    if len(avals) != 1 or not jax.tree_util.treedef_is_leaf(tree):
+        kind = type(jax.tree.unflatten(tree, avals)).__name__
         raise TypeError(
-            f"Gradient only defined for scalar-output functions. {name} returned "
-            f"{type(value).__name__} with "
-            f"{len(leaves)} leaves. Fix: return a single scalar, or use has_aux=True for further "
+            f"Gradient only defined for scalar-output functions. {name} returned {kind} with "
+            f"{len(avals)} leaves. Fix: return a single scalar, or use has_aux=True for further "
             f"values."
         )
+    aval = avals[0]
     if aval.shape != ():
         raise TypeError(
             f"Gradient only defined for scalar-output functions. {name} returned {aval}.\nFix: "

@@ -11,7 +11,8 @@ import numpy as np
 
 from jaxcore.signature import function_name
 from jaxcore.trace import aval_of
-from jaxcore.transforms.derivative import is_inexact, jvp, vjp
+from jaxcore.transforms.derivation import is_inexact
+from jaxcore.transforms.derivative import jvp, vjp
 from jaxcore.transforms.vmap import vmap
 
 __all__ = ["hessian", "jacfwd", "jacobian", "jacrev"]
