@@ -9,7 +9,7 @@ module.
 from __future__ import annotations
 
 import builtins
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -36,7 +36,7 @@ class Builder:
         self.cache: dict[Any, Any] = module.cached_primitive_lowerings
         self.types: dict[Any, Any] = self.cache.setdefault("jaxcore_types", {})
         self.attributes: dict[Any, Any] = self.cache.setdefault("jaxcore_attributes", {})
-        self.tokens = ctx.tokens_in
+        self.tokens: dict[Any, Any] = dict(ctx.tokens_in.items())
 
     def type(self, aval: Any) -> Any:
         """The IR type of a value of type `aval`."""
@@ -145,31 +145,103 @@ class Builder:
             avals_in = [x.aval for x in eq.inputs]
             avals_out = [v.aval for v in eq.outputs]
             primitive = eq.primitive
-            if primitive.lower is not None:
-                out = primitive.lower(self, values, avals_in, avals_out, **eq.params)
+            rule = primitive.lower
+            if rule is not None:
+                out = rule(self, values, avals_in, avals_out, **eq.params)
             else:
-                out, self.tokens = backend.lower_with_jax(
-                    self.ctx.replace(tokens_in=self.tokens),
-                    primitive.jax,
-                    avals_in,
-                    avals_out,
-                    values,
-                    primitive.jax_params(eq.params),
-                )
+                out = self.jax(primitive, values, avals_in, avals_out, eq.params)
             env.update(zip(eq.outputs, out, strict=True))
         return [read(x) for x in program.outputs]
 
+    def jax(
+        self,
+        primitive: Any,
+        operands: Sequence[Any],
+        avals_in: Sequence[Any],
+        avals_out: Sequence[Any],
+        params: dict[str, Any],
+    ) -> list[Any]:
+        """Lower one operation by JAX's rule of the primitive that `primitive` mirrors."""
+        out, tokens = backend.lower_with_jax(
+            self.ctx.replace(tokens_in=backend.TokenSet(self.tokens)),
+            primitive.jax,
+            avals_in,
+            avals_out,
+            operands,
+            primitive.jax_params(params),
+        )
+        self.tokens = dict(tokens.items())
+        return out
+
+    def while_loop(
+        self,
+        avals: Sequence[Any],
+        init: Sequence[Any],
+        test: Callable[..., Sequence[Any]],
+        step: Callable[..., Sequence[Any]],
+        effects: Iterable[Any],
+    ) -> list[Any]:
+        """``while test(*values): values = step(*values)`` from `init`; `effects` are those of
+        `step`.
+        """
+        order = backend.ordered_effects(effects)
+        n = len(order)
+        types = [*[backend.TOKEN] * n, *avals]
+        tokens = [self.tokens[e] for e in order]
+        loop = self.op("stablehlo.while", types, [*tokens, *init], regions=2)
+        self.region(loop, types, lambda *v: test(*v[n:]), 0)
+        self.region(loop, types, lambda *v: self._threaded(order, v, step), 1)
+        return self._take_tokens(order, loop.results)
+
+    def case(
+        self,
+        index: Any,
+        avals: Sequence[Any],
+        branches: Sequence[Callable[[], Sequence[Any]]],
+        effects: Iterable[Any],
+    ) -> list[Any]:
+        """``branches[index]()``, of types `avals`; `effects` are those of all branches."""
+        order = backend.ordered_effects(effects)
+        types = [*[backend.TOKEN] * len(order), *avals]
+        tokens = [self.tokens[e] for e in order]
+        op = self.op("stablehlo.case", types, [index], regions=len(branches))
+        for k, branch in enumerate(branches):
+            self.region(op, [], lambda run=branch: self._threaded(order, tokens, run), k)
+        return self._take_tokens(order, op.results)
+
+    def _take_tokens(self, order: Sequence[Any], values: Sequence[Any]) -> list[Any]:
+        """The tokens that lead `values` are those after the effects `order`; returns the rest."""
+        self.tokens.update(zip(order, values, strict=False))
+        return list(values)[len(order) :]
+
+    def _threaded(
+        self, order: Sequence[Any], values: Sequence[Any], run: Callable[..., Sequence[Any]]
+    ) -> list[Any]:
+        """``run(*values)`` in a region of its own, where the tokens of the effects `order` lead
+        its arguments and its results.
+        """
+        outside = self.tokens
+        self.tokens = dict(outside)
+        try:
+            results = run(*self._take_tokens(order, values))
+            return [*(self.tokens[e] for e in order), *results]
+        finally:
+            self.tokens = outside
+
     def call(self, program: Program, operands: Sequence[Any]) -> list[Any]:
         """Call `program` as a private function of the module; small ones are emitted in place."""
-        if len(program.equations) <= 1 or program.effects:
+        module = self.ctx.module_context
+        unshared = program.effects and "tpu" in module.platforms  # a callback has its channel there
+        if len(program.equations) <= 1 or unshared:
             return self.program(program, operands)
+        order = backend.ordered_effects(program.effects)
+        avals_out = [*[backend.TOKEN] * len(order), *program.out_avals]
         key = ("jaxcore", program)
         function = self.cache.get(key)
         if function is None:
-            module = self.ctx.module_context
+            avals_in = [*[backend.TOKEN] * len(order), *program.in_avals]
             types = ir.FunctionType.get(
-                [self.type(v.aval) for v in program.inputs],
-                [self.type(v.aval) for v in program.outputs],
+                [self.type(a) for a in avals_in], [self.type(a) for a in avals_out]
             )
             with ir.InsertionPoint.at_block_begin(module.module.body):
                 function = func_dialect.FuncOp(_symbol(program.name), types)
@@ -177,16 +249,17 @@ class Builder:
             module.symbol_table.insert(function)
             block = function.add_entry_block()
             with ir.InsertionPoint(block):
-                func_dialect.ReturnOp(self.program(program, list(block.arguments)))
+                run = lambda *values: self.program(program, values)
+                func_dialect.ReturnOp(self._threaded(order, list(block.arguments), run))
             self.cache[key] = function
-        results = [self.type(v.aval) for v in program.outputs]
         name = ir.FlatSymbolRefAttr.get(function.name.value)
-        op = func_dialect.CallOp(results, name, operands)
+        tokens = [self.tokens[e] for e in order]
+        op = func_dialect.CallOp([self.type(a) for a in avals_out], name, [*tokens, *operands])
         if program in self.outlined:
             op.attributes["mhlo.frontend_attributes"] = ir.DictAttr.get(
                 {"inlineable": ir.StringAttr.get("false")}
             )
-        return list(op.results)
+        return self._take_tokens(order, op.results)
 
 
 _OUTLINE_SIZE, _OUTLINE_CALLS = 12, 16
@@ -242,8 +315,8 @@ def _lower_program(ctx: Any, *operands: Any, program: Program) -> Any:
     on_cpu = tuple(ctx.module_context.platforms) == ("cpu",)
     builder = Builder(ctx, repeated(program) if on_cpu else frozenset())
     out = builder.program(program, operands)
-    if program.effects and builder.tokens is not ctx.tokens_in:
-        ctx.set_tokens_out(builder.tokens)
+    if builder.tokens:
+        ctx.set_tokens_out(backend.TokenSet(builder.tokens))
     return out
 
 

@@ -89,11 +89,14 @@ from jaxcore.backend.keys import (
 )
 from jaxcore.backend.dispatch import NonFinite, dispatcher, fast_path
 from jaxcore.backend.lowering import (
+    TOKEN,
+    TokenSet,
     func_dialect,
     ir,
     ir_type,
     lower_with_jax,
     mlir,
+    ordered_effects,
     physical_aval,
 )
 

@@ -6,6 +6,7 @@ Operands are the index (int32, clamped to the branches) and the arguments of eve
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from jaxcore import backend
@@ -242,10 +243,9 @@ def _batch(size: int, args: Sequence[Any], dims: Sequence[int | None], *, branch
 def _lower(
     b: Any, operands: Sequence[Any], avals_in: Any, avals_out: Any, *, branches: Any
 ) -> list[Any]:
-    op = b.op("stablehlo.case", avals_out, [operands[0]], regions=len(branches))
-    for k, program in enumerate(branches):
-        b.region(op, [], lambda p=program: b.call(p, operands[1:]), k)
-    return list(op.results)
+    runs = [partial(b.call, program, operands[1:]) for program in branches]
+    effects = [e for program in branches for e in program.effects]
+    return b.case(operands[0], avals_out, runs, effects)
 
 
 def _cost(avals_in: Any, avals_out: Any, *, branches: Any) -> int:

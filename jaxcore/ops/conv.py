@@ -14,7 +14,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxcore import backend
 from jaxcore.backend import ShapedArray
 from jaxcore.ops.arithmetic import add
 from jaxcore.ops.convert import convert
@@ -204,15 +203,7 @@ def _conv_lower(
     b: Any, operands: Sequence[Any], avals_in: Any, avals_out: Any, **params: Any
 ) -> list[Any]:
     if kind_of(avals_in[0].dtype) == "c":  # three real convolutions on some platforms
-        out, b.tokens = backend.lower_with_jax(
-            b.ctx.replace(tokens_in=b.tokens),
-            conv_general_dilated_p.jax,
-            avals_in,
-            avals_out,
-            operands,
-            conv_general_dilated_p.jax_params(params),
-        )
-        return out
+        return b.jax(conv_general_dilated_p, operands, avals_in, avals_out, params)
     lhs, rhs, out = params["dimension_numbers"]
     rank = len(lhs) - 2
     pads = ", ".join(f"[{low}, {high}]" for low, high in params["padding"])

@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxcore import backend
 from jaxcore.backend import ShapedArray
 from jaxcore.ops.arithmetic import add
 from jaxcore.ops.avals import memoised
@@ -202,22 +201,12 @@ def _dot_lower(
     x, y = avals_in
     if x.dtype != y.dtype or x.dtype not in _plain or _is_algorithm(precision):
         # What a platform accepts of mixed types and algorithms is JAX's knowledge.
-        params = dot_general_p.jax_params(
-            {
-                "dimension_numbers": dimension_numbers,
-                "precision": precision,
-                "preferred_element_type": preferred_element_type,
-            }
-        )
-        out, b.tokens = backend.lower_with_jax(
-            b.ctx.replace(tokens_in=b.tokens),
-            dot_general_p.jax,
-            avals_in,
-            avals_out,
-            operands,
-            params,
-        )
-        return out
+        params = {
+            "dimension_numbers": dimension_numbers,
+            "precision": precision,
+            "preferred_element_type": preferred_element_type,
+        }
+        return b.jax(dot_general_p, operands, avals_in, avals_out, params)
     (xc, yc), (xb, yb) = dimension_numbers
     numbers = b.parse(
         f"#stablehlo.dot<lhs_batching_dimensions = {list(xb)}, "

@@ -33,6 +33,7 @@ def _linearize(
     n_cond: int,
     n_body: int,
 ) -> Any:
+    from jaxcore.passes.effects import without_effects
     from jaxcore.transforms.linearize import Linearized, linearize_program
 
     start = n_cond + n_body
@@ -43,6 +44,7 @@ def _linearize(
         if grown == on_carry:
             break
         on_carry = grown
+    again, test = without_effects(split.primal), without_effects(cond)
     n_carry = len(on_carry)
     carry_avals = body.in_avals[n_body:]
 
@@ -54,7 +56,7 @@ def _linearize(
         at += sum(on_consts)
         carry, t_carry = values[at : at + n_carry], values[at + n_carry :]
         operands = [*consts, *carry]
-        results = run_program(split.primal, [*split.consts, *operands])
+        results = run_program(again, [*split.consts, *operands])
         pool = [*operands, *results]
         residuals = [pool[r] for r in split.residuals]
         found = iter(run_program(split.linear, [*residuals, *t_consts, *t_carry]))
@@ -76,7 +78,7 @@ def _linearize(
     )
     cond_avals = [*cond.in_avals[:n_cond], *carry_avals, *t_carry_avals]
     joint_cond, cond_captured = trace_program(
-        lambda *v: run_program(cond, v[: n_cond + n_carry]), cond_avals, "cond"
+        lambda *v: run_program(test, v[: n_cond + n_carry]), cond_avals, "cond"
     )
     assert not cond_captured
 
@@ -216,10 +218,26 @@ def _lower(
     n_body: int,
 ) -> list[Any]:
     start = n_cond + n_body
-    loop = b.op("stablehlo.while", avals_out, operands[start:], regions=2)
-    b.region(loop, avals_out, lambda *v: b.call(cond, [*operands[:n_cond], *v]), 0)
-    b.region(loop, avals_out, lambda *v: b.call(body, [*operands[n_cond:start], *v]), 1)
-    return list(loop.results)
+    init = list(operands[start:])
+
+    def test(*carry: Any) -> list[Any]:
+        return b.call(cond, [*operands[:n_cond], *carry])
+
+    def step(*carry: Any) -> list[Any]:
+        return b.call(body, [*operands[n_cond:start], *carry])
+
+    if not backend.ordered_effects(cond.effects):
+        return b.while_loop(avals_out, init, test, step, body.effects)
+
+    # A condition cannot pass on tokens, so that it is a part of the body which decides for the next
+    # turn.
+    def both(_: Any, *carry: Any) -> list[Any]:
+        new = step(*carry)
+        return [*test(*new), *new]
+
+    avals = [*cond.out_avals, *avals_out]
+    effects = cond.effects | body.effects
+    return b.while_loop(avals, [*test(*init), *init], lambda go, *_: [go], both, effects)[1:]
 
 
 def _cost(avals_in: Any, avals_out: Any, *, cond: Any, body: Any, **_: Any) -> int:

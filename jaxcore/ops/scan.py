@@ -154,8 +154,6 @@ def _lower(
     rounds, rest = divmod(length, unroll)
     done = 0
     if rounds > 1:
-        loop_avals = [index_aval, *avals_out]
-        loop = b.op("stablehlo.while", loop_avals, [b.constant(0, index_aval), *state], regions=2)
 
         def condition(index: Any, *_: Any) -> list[Any]:
             end = b.constant(rounds * unroll, index_aval)
@@ -174,9 +172,9 @@ def _lower(
             by = b.constant(unroll, index_aval)
             return [*b.one("stablehlo.add", index_aval, index, by), *current]
 
-        b.region(loop, loop_avals, condition, 0)
-        b.region(loop, loop_avals, body, 1)
-        state = list(loop.results)[1:]
+        start_state = [b.constant(0, index_aval), *state]
+        loop_avals = [index_aval, *avals_out]
+        state = b.while_loop(loop_avals, start_state, condition, body, program.effects)[1:]
         done = rounds * unroll
         left = rest
     else:

@@ -49,16 +49,7 @@ def by_jax_for_keys(box: list[Primitive], lower: Callable[..., Any]) -> Callable
 
     def rule(b: Any, operands: Sequence[Any], avals_in: Any, avals_out: Any, **params: Any) -> Any:
         if backend.is_extended(avals_out[0].dtype):
-            record = box[0]
-            out, b.tokens = backend.lower_with_jax(
-                b.ctx.replace(tokens_in=b.tokens),
-                record.jax,
-                avals_in,
-                avals_out,
-                operands,
-                record.jax_params(params),
-            )
-            return out
+            return b.jax(box[0], operands, avals_in, avals_out, params)
         return lower(b, operands, avals_in, avals_out, **params)
 
     return rule
