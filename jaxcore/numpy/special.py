@@ -37,6 +37,7 @@ from jaxcore.ops.elementwise import (
     exp_p,
     floor_p,
     log1p_p,
+    log2_p,
     log_p,
     sqrt_p,
 )
@@ -77,23 +78,25 @@ def _kind(x: Any) -> str:
 # --- logarithms ---------------------------------------------------------------------------------
 
 
-def _log_base(name: str, x: Any, base: float) -> Any:
-    x = inexact(name, x)
+def _scaled_log(x: Any, factor: float) -> Any:
+    """`factor` · log(x); the factor's type, as JAX's, is not weak."""
     value = bind(log_p, x)
     if _kind(x) != "c":
-        return div(value, constant(x, np.log(base)))
-    scale = constant(real_of(value), np.log(base))
-    return make_complex(div(real_of(value), scale), div(imag_of(value), scale))
+        return mul(value, np.asarray(factor, aval_of(x).dtype)[()])
+    parts = real_of(value), imag_of(value)
+    strong = np.asarray(factor, aval_of(parts[0]).dtype)[()]
+    return make_complex(*[mul(part, strong) for part in parts])
 
 
 def log2(x: Any, /) -> Any:
     """The logarithm to base 2."""
-    return _log_base("log2", x, 2)
+    x = inexact("log2", x)
+    return _scaled_log(x, 1 / np.log(2)) if log2_p is None else bind(log2_p, x)
 
 
 def log10(x: Any, /) -> Any:
     """The logarithm to base 10."""
-    return _log_base("log10", x, 10)
+    return _scaled_log(inexact("log10", x), 1 / np.log(10))
 
 
 def _finite(x: Any) -> Any:

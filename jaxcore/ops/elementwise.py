@@ -15,9 +15,9 @@ import numpy as np
 from jaxcore import backend
 from jaxcore.backend import ShapedArray
 from jaxcore.ops.arithmetic import add, constant, div, integer_pow, mul, neg, sub
-from jaxcore.ops.rules import accept, elementwise, full, installed_params, kind_of
+from jaxcore.ops.rules import accept, elementwise, installed_params, kind_of
 from jaxcore.primitive import Primitive
-from jaxcore.trace import aval_of, bind
+from jaxcore.trace import bind
 
 __all__ = [
     "acos_p",
@@ -31,7 +31,6 @@ __all__ = [
     "ceil_p",
     "cos_p",
     "cosh_p",
-    "digamma_p",
     "erf_inv_p",
     "erf_p",
     "erfc_p",
@@ -39,8 +38,8 @@ __all__ = [
     "exp_p",
     "expm1_p",
     "floor_p",
-    "lgamma_p",
     "log1p_p",
+    "log2_p",
     "log_p",
     "logistic_p",
     "nextafter_p",
@@ -109,6 +108,8 @@ log1p_p = _function(
     "log1p", lambda t, y, x: div(t, _plus(x, 1)), "stablehlo.log_plus_one", defaults=_ACCURACY
 )
 
+# A primitive of its own since jax 0.12; it keeps the weak type of its operand.
+log2_p: Primitive | None = None
 if hasattr(jax.lax, "log2_p"):
     log2_p = _function(
         "log2", lambda t, y, x: div(t, mul(constant(x, np.log(2)), x)), None, defaults=_ACCURACY
@@ -211,16 +212,12 @@ cbrt_p = _function(
 )
 
 
-# --- error and gamma functions ------------------------------------------------------------------
+# --- error functions ----------------------------------------------------------------------------
 
 
 def _gauss(x: Any) -> Any:
     """2/√π · exp(-x²)."""
     return mul(constant(x, 2 / np.sqrt(np.pi)), bind(exp_p, neg(_square(x))))
-
-
-def _trigamma(x: Any) -> Any:
-    return bind(polygamma_p, full(1, aval_of(x)), x)
 
 
 erf_p = _function("erf", _times(lambda x, y: _gauss(x)), "chlo.erf", "f")
@@ -236,11 +233,6 @@ erf_inv_p = _function(
     _times(lambda x, y: mul(constant(x, np.sqrt(np.pi) / 2), bind(exp_p, _square(y)))),
     None,
     "f",
-)
-lgamma_p = _function("lgamma", _times(lambda x, y: bind(digamma_p, x)), None, "f")
-digamma_p = _function("digamma", _times(lambda x, y: _trigamma(x)), None, "f")
-polygamma_p = elementwise(
-    "polygamma", "f", None, lambda t, y, m, x: mul(t, bind(polygamma_p, _plus(m, 1), x))
 )
 
 
