@@ -14,7 +14,7 @@ from types import CodeType
 
 from jaxcore import backend
 
-__all__ = ["Source", "current_source", "name_scope", "use_source"]
+__all__ = ["HERE", "Source", "current_source", "name_scope", "resolved", "use_source"]
 
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
@@ -25,14 +25,25 @@ class Source:
     Attributes:
       code, instruction: the code object and the index of its running instruction.
       path: module path such as ``"encoder/layer_3"``; relative to the enclosing shared function.
+      phase: what of the line it computes: its value ("forward"), what its derivative needs
+        ("derivative"), or cotangents that run back through it ("backward").
     """
 
-    __slots__ = ("code", "instruction", "path")
+    __slots__ = ("code", "instruction", "path", "phase")
 
-    def __init__(self, code: CodeType | None, instruction: int, path: str) -> None:
+    def __init__(
+        self, code: CodeType | None, instruction: int, path: str, phase: str = "forward"
+    ) -> None:
         self.code = code
         self.instruction = instruction
         self.path = path
+        self.phase = phase
+
+    def during(self, phase: str) -> Source:
+        """The same place in a later phase; a phase that is later already stays."""
+        if _PHASES[phase] <= _PHASES[self.phase]:
+            return self
+        return Source(self.code, self.instruction, self.path, phase)
 
     @property
     def filename(self) -> str:
@@ -59,6 +70,19 @@ class Source:
     def __str__(self) -> str:
         place = f"{self.filename}:{self.line} ({self.function})"
         return f"{self.path} at {place}" if self.path else place
+
+
+_PHASES = {"forward": 0, "derivative": 1, "backward": 2}
+_ELSEWHERE = -1
+HERE = Source(None, _ELSEWHERE, "")
+"""Where an equation will be, once the memoised program that holds it is used (see `resolved`)."""
+
+
+def resolved(source: Source) -> Source:
+    """`source`; for `HERE`, the place that is current now."""
+    if source.instruction != _ELSEWHERE:
+        return source
+    return current_source().during(source.phase)
 
 
 class _State(threading.local):

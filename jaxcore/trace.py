@@ -23,7 +23,7 @@ from jaxcore.collector import collector_paused
 from jaxcore.ir import Atom, Equation, Literal, Program, Var, intern
 from jaxcore.ops.avals import shaped
 from jaxcore.primitive import Primitive, from_jax
-from jaxcore.source import Source, current_source, swap_source
+from jaxcore.source import Source, current_source, resolved, swap_source
 
 __all__ = [
     "JaxcoreTrace",
@@ -189,13 +189,14 @@ class StageTrace(JaxcoreTrace):
         """
         env: dict[Var, Atom] = dict(zip(program.inputs, atoms, strict=True))
         for eq in program.equations:
+            source = resolved(eq.source)
             outputs = []
             for v in eq.outputs:
                 new = Var(v.aval)
                 env[v] = new
                 outputs.append(new)
             inputs = [env[x] if type(x) is Var else x for x in eq.inputs]  # type: ignore[index]
-            self.equations.append(Equation(eq.primitive, inputs, outputs, eq.params, eq.source))
+            self.equations.append(Equation(eq.primitive, inputs, outputs, eq.params, source))
         return [env[x] if type(x) is Var else x for x in program.outputs]  # type: ignore[index]
 
     def inline_values(self, program: Program, args: Sequence[Any]) -> list[Any]:
@@ -343,7 +344,8 @@ def eval_program(program: Program, args: Sequence[Any]) -> list[Any]:
     previous = swap_source(None)
     try:
         for eq in program.equations:
-            swap_source(eq.source)
+            swap_source(previous)
+            swap_source(resolved(eq.source))
             values = [env[x] if type(x) is Var else literal_value(x) for x in eq.inputs]  # type: ignore[index,arg-type]
             for v, value in zip(
                 eq.outputs, bind_with(trace, eq.primitive, values, eq.params), strict=True

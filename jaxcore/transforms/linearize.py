@@ -18,7 +18,7 @@ from jaxcore.backend import ShapedArray
 from jaxcore.ir import Atom, Equation, Program, Var, intern, param_key
 from jaxcore.ops.call import call_p, run_program
 from jaxcore.primitive import Primitive
-from jaxcore.source import current_source, use_source
+from jaxcore.source import HERE, current_source, use_source
 from jaxcore.trace import (
     JaxcoreTrace,
     JaxcoreTracer,
@@ -164,7 +164,7 @@ def linearized(
     key = (primitive, tuple(avals), active, param_key(params), backend.trace_context())
     split = _splits.get(key)
     if split is None:
-        with use_source(current_source()):
+        with use_source(HERE):
             if primitive.linearize is not None:
                 split = primitive.linearize(avals, active, **params)
             else:
@@ -215,6 +215,9 @@ def split_trace(
     needed = [*outs, *(t for t in tangent_outs if t is not None)]
     equations = live_equations(trace.equations, needed)
     known, linear = partition(equations, set(tangents))
+    value = {id(eq) for eq in live_equations(known, outs)}
+    for eq in [*linear, *(eq for eq in known if id(eq) not in value)]:
+        eq.source = eq.source.during("derivative")
     made_linear = set(tangents) | {v for eq in linear for v in eq.outputs}
     consts = list(trace.consts.values())
     used_in_linear: dict[Var, None] = {}

@@ -60,14 +60,19 @@ def _transpose(
             known[v] = StageTracer(trace, new, None)
     ct_of: dict[Var, Any] = {}
     with backend.set_current_trace(trace):
-        for eq in program.equations:  # what does not depend on a linear input is computed first
-            if any(type(x) is Var and x in linear_vars for x in eq.inputs):
-                linear_vars.update(eq.outputs)
-                continue
-            values = [known[x] if type(x) is Var else literal_value(x) for x in eq.inputs]  # type: ignore
-            known.update(
-                zip(eq.outputs, bind_with(trace, eq.primitive, values, eq.params), strict=True)
-            )
+        previous = swap_source(None)
+        try:
+            for eq in program.equations:  # what does not depend on a linear input is computed first
+                if any(type(x) is Var and x in linear_vars for x in eq.inputs):
+                    linear_vars.update(eq.outputs)
+                    continue
+                swap_source(eq.source)
+                values = [known[x] if type(x) is Var else literal_value(x) for x in eq.inputs]  # type: ignore
+                known.update(
+                    zip(eq.outputs, bind_with(trace, eq.primitive, values, eq.params), strict=True)
+                )
+        finally:
+            swap_source(previous)
         for x, given in zip(program.outputs, cotangents, strict=True):
             if not given:
                 continue
@@ -99,7 +104,7 @@ def _transpose_equation(
     if not any(v in ct_of for v in eq.outputs):
         return
     cts = [ct_of.pop(v, None) for v in eq.outputs]
-    swap_source(eq.source)
+    swap_source(eq.source.during("backward"))
     args: Sequence[Any] = [
         literal_value(x) if type(x) is not Var else Linear(x.aval) if x in linear_vars else known[x]
         for x in eq.inputs
