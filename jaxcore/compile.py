@@ -11,7 +11,7 @@ import jax
 from jaxcore import backend
 from jaxcore.collector import collector_paused
 from jaxcore.ir import Program, Var
-from jaxcore.lower import program_p
+from jaxcore.lower import bind_program
 
 __all__ = ["Entry", "compile_program", "lower_program"]
 
@@ -68,7 +68,7 @@ def lower_program(
     ]
 
     def run(*values: Any) -> list[Any]:
-        return program_p.bind(*values, program=pruned)
+        return bind_program(pruned, values)
 
     run.__name__ = run.__qualname__ = name
     values = [x for x, keep in zip([*consts, *leaves], kept, strict=True) if keep]

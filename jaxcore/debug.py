@@ -12,13 +12,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxcore import backend, errors
+from jaxcore import backend, errors, namespaces
+from jaxcore.effects import callback
 from jaxcore.ir import Equation, Program, Var
 from jaxcore.ops.call import call_p
 from jaxcore.source import current_source
 from jaxcore.trace import bind_with, literal_value
 
-__all__ = ["first_non_finite", "non_finite_call", "non_finite_operation"]
+__all__ = ["callback", "first_non_finite", "non_finite_call", "non_finite_operation"]
 
 
 def non_finite_operation(error: Exception, name: str) -> FloatingPointError:
@@ -81,3 +82,11 @@ def _is_deleted(x: Any) -> bool:
 
 def _kind(error: Exception) -> str:
     return str(getattr(error, "ty", "nan"))
+
+
+def __getattr__(name: str) -> Any:
+    return namespaces.lookup(__name__, name)
+
+
+def __dir__() -> list[str]:
+    return namespaces.listing(__name__)

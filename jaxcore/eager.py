@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -28,7 +29,7 @@ def run(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> li
     key = (param_key(params), backend.trace_context()) if params else None
     function = primitive.eager_memo.get(key)
     if function is None:
-        function = _compile(primitive, params)
+        function = _function(primitive, args, params)
         if len(primitive.eager_memo) > _LIMIT:
             primitive.eager_memo.clear()
         primitive.eager_memo[key] = function
@@ -40,9 +41,17 @@ def run(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> li
         raise non_finite_operation(error, primitive.name) from None
 
 
-def _compile(primitive: Primitive, params: dict[str, Any]) -> Callable[..., list[Any]]:
+def _function(
+    primitive: Primitive, args: Sequence[Any], params: dict[str, Any]
+) -> Callable[..., list[Any]]:
+    """What applies `primitive` to concrete values: an executable, or a call of Python at once."""
     from jaxcore.jit import jit
-    from jaxcore.trace import bind
+    from jaxcore.trace import aval_of, bind
+
+    effects, theirs = primitive.effects, primitive.jax
+    if theirs is not None and effects is not None and effects([aval_of(x) for x in args], params):
+        bind_now = partial(theirs.bind, **params)
+        return bind_now if theirs.multiple_results else lambda *args: [bind_now(*args)]
 
     def operation(*args: Any) -> list[Any]:
         if backend.at_top_level():  # under jax.disable_jit: one operation is compiled all the same

@@ -86,6 +86,15 @@ class Equation:
             return _NO_EFFECTS
         return frozenset(rule([x.aval for x in self.inputs], self.params))
 
+    @property
+    def programs(self) -> list[Program]:
+        """The programs that the equation runs: the callee, a loop's body, the branches."""
+        found: list[Program] = []
+        for value in self.params.values():
+            values = value if type(value) is tuple else (value,)
+            found += [x for x in values if isinstance(x, Program)]
+        return found
+
     def __repr__(self) -> str:
         return f"Equation({self.primitive.name}, {len(self.inputs)} in, {len(self.outputs)} out)"
 

@@ -1,6 +1,6 @@
 """Lowering: a `Program` becomes StableHLO inside the module that JAX is building.
 
-`program_p` is the one JAX primitive that stands for a program of ours: its lowering emits our
+`program_p` is the JAX primitive that stands for a program of ours: its lowering emits our
 equations, and its jvp, transpose and batching rules let JAX's own transformations work over
 functions of ours. A called program becomes a private function of the module, emitted once for each
 module.
@@ -8,258 +8,15 @@ module.
 
 from __future__ import annotations
 
-import builtins
-from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from jaxcore import backend
-from jaxcore.backend import func_dialect, ir, mlir
-from jaxcore.ir import Program, Var
+from jaxcore.backend import mlir
+from jaxcore.builder import Builder
+from jaxcore.ir import Program
 
-__all__ = ["Builder", "bind_program", "program_p"]
-
-
-class Builder:
-    """Emits operations at the current insertion point.
-
-    Lowering rules use `op` for most of what they do; types and attributes are cached for the
-    module.
-    """
-
-    def __init__(self, ctx: Any, outlined: frozenset[Program] = frozenset()) -> None:
-        self.ctx = ctx
-        self.outlined = outlined
-        module = ctx.module_context
-        self.cache: dict[Any, Any] = module.cached_primitive_lowerings
-        self.types: dict[Any, Any] = self.cache.setdefault("jaxcore_types", {})
-        self.attributes: dict[Any, Any] = self.cache.setdefault("jaxcore_attributes", {})
-        self.tokens: dict[Any, Any] = dict(ctx.tokens_in.items())
-
-    def type(self, aval: Any) -> Any:
-        """The IR type of a value of type `aval`."""
-        found = self.types.get(aval)
-        if found is None:
-            found = self.types[aval] = backend.ir_type(aval)
-        return found
-
-    def op(
-        self,
-        name: str,
-        out: Sequence[Any],
-        operands: Sequence[Any],
-        regions: builtins.int = 0,
-        **attributes: Any,
-    ) -> Any:
-        """Create ``stablehlo.name``-like operation `name` with results of types `out` (avals); the
-        operation.
-        """
-        return ir.Operation.create(
-            name,
-            results=[self.type(a) for a in out],
-            operands=operands,
-            attributes=attributes,
-            regions=regions,
-        )
-
-    def one(self, name: str, out: Any, *operands: Any, **attributes: Any) -> list[Any]:
-        """`op` with a single result, as the list of values that a lowering rule returns."""
-        return [
-            ir.Operation.create(
-                name, results=[self.type(out)], operands=operands, attributes=attributes
-            ).results[0]
-        ]
-
-    def ints(self, values: Sequence[builtins.int]) -> Any:
-        """A dense 64-bit integer array attribute."""
-        key = tuple(values)
-        found = self.attributes.get(key)
-        if found is None:
-            found = self.attributes[key] = ir.DenseI64ArrayAttr.get(list(key))
-        return found
-
-    def int(self, value: builtins.int) -> Any:
-        """A 64-bit integer attribute."""
-        return ir.IntegerAttr.get(ir.IntegerType.get_signless(64), value)
-
-    def parse(self, text: str) -> Any:
-        """An attribute from its textual form, such as ``#stablehlo<comparison_direction GE>``."""
-        found = self.attributes.get(text)
-        if found is None:
-            found = self.attributes[text] = ir.Attribute.parse(text)
-        return found
-
-    def constant(self, value: Any, aval: Any) -> Any:
-        """A constant filled with the scalar `value`, of type `aval`."""
-        scalar = np.asarray(value, aval.dtype)
-        key = ("constant", scalar.tobytes(), aval)
-        dense = self.attributes.get(key)
-        if dense is None:
-            array = np.asarray(scalar)
-            if array.dtype == np.bool_:
-                array = np.packbits(array, bitorder="little")
-            element = backend.ir_type(backend.ShapedArray((), aval.dtype)).element_type
-            attribute = (
-                ir.DenseElementsAttr.get(np.ascontiguousarray(array), type=element, shape=[])
-                if aval.shape == ()
-                else None
-            )
-            dense = self.attributes[key] = attribute
-        if dense is not None:
-            return ir.Operation.create(
-                "stablehlo.constant", results=[self.type(aval)], attributes={"value": dense}
-            ).results[0]
-        point = self.constant(value, backend.ShapedArray((), aval.dtype))
-        return self.one(
-            "stablehlo.broadcast_in_dim", aval, point, broadcast_dimensions=self.ints(())
-        )[0]
-
-    def shape(self, aval: Any) -> tuple[builtins.int, ...]:
-        """The shape that a value has in the module: a key is its bits."""
-        return backend.physical_aval(aval).shape
-
-    def rank(self, aval: Any) -> builtins.int:
-        return len(self.shape(aval))
-
-    def zeros(self, aval: Any) -> Any:
-        """Zeros of the type of `aval` (of a key's bits)."""
-        return self.constant(0, backend.physical_aval(aval))
-
-    def region(self, op: Any, avals: Sequence[Any], body: Any, index: builtins.int = 0) -> None:
-        """Fill region `index` of `op`: ``body(*arguments)`` gives the values to return."""
-        block = op.regions[index].blocks.append(*[self.type(a) for a in avals])
-        with ir.InsertionPoint(block):
-            ir.Operation.create("stablehlo.return", operands=list(body(*block.arguments)))
-
-    def program(self, program: Program, operands: Sequence[Any]) -> list[Any]:
-        """Emit the equations of `program` here."""
-        env: dict[Any, Any] = dict(zip(program.inputs, operands, strict=True))
-
-        def read(x: Any) -> Any:
-            return env[x] if type(x) is Var else self.constant(x.value, x.aval)
-
-        for eq in program.equations:
-            values = [read(x) for x in eq.inputs]
-            avals_in = [x.aval for x in eq.inputs]
-            avals_out = [v.aval for v in eq.outputs]
-            primitive = eq.primitive
-            rule = primitive.lower
-            if rule is not None:
-                out = rule(self, values, avals_in, avals_out, **eq.params)
-            else:
-                out = self.jax(primitive, values, avals_in, avals_out, eq.params)
-            env.update(zip(eq.outputs, out, strict=True))
-        return [read(x) for x in program.outputs]
-
-    def jax(
-        self,
-        primitive: Any,
-        operands: Sequence[Any],
-        avals_in: Sequence[Any],
-        avals_out: Sequence[Any],
-        params: dict[str, Any],
-    ) -> list[Any]:
-        """Lower one operation by JAX's rule of the primitive that `primitive` mirrors."""
-        out, tokens = backend.lower_with_jax(
-            self.ctx.replace(tokens_in=backend.TokenSet(self.tokens)),
-            primitive.jax,
-            avals_in,
-            avals_out,
-            operands,
-            primitive.jax_params(params),
-        )
-        self.tokens = dict(tokens.items())
-        return out
-
-    def while_loop(
-        self,
-        avals: Sequence[Any],
-        init: Sequence[Any],
-        test: Callable[..., Sequence[Any]],
-        step: Callable[..., Sequence[Any]],
-        effects: Iterable[Any],
-    ) -> list[Any]:
-        """``while test(*values): values = step(*values)`` from `init`; `effects` are those of
-        `step`.
-        """
-        order = backend.ordered_effects(effects)
-        n = len(order)
-        types = [*[backend.TOKEN] * n, *avals]
-        tokens = [self.tokens[e] for e in order]
-        loop = self.op("stablehlo.while", types, [*tokens, *init], regions=2)
-        self.region(loop, types, lambda *v: test(*v[n:]), 0)
-        self.region(loop, types, lambda *v: self._threaded(order, v, step), 1)
-        return self._take_tokens(order, loop.results)
-
-    def case(
-        self,
-        index: Any,
-        avals: Sequence[Any],
-        branches: Sequence[Callable[[], Sequence[Any]]],
-        effects: Iterable[Any],
-    ) -> list[Any]:
-        """``branches[index]()``, of types `avals`; `effects` are those of all branches."""
-        order = backend.ordered_effects(effects)
-        types = [*[backend.TOKEN] * len(order), *avals]
-        tokens = [self.tokens[e] for e in order]
-        op = self.op("stablehlo.case", types, [index], regions=len(branches))
-        for k, branch in enumerate(branches):
-            self.region(op, [], lambda run=branch: self._threaded(order, tokens, run), k)
-        return self._take_tokens(order, op.results)
-
-    def _take_tokens(self, order: Sequence[Any], values: Sequence[Any]) -> list[Any]:
-        """The tokens that lead `values` are those after the effects `order`; returns the rest."""
-        self.tokens.update(zip(order, values, strict=False))
-        return list(values)[len(order) :]
-
-    def _threaded(
-        self, order: Sequence[Any], values: Sequence[Any], run: Callable[..., Sequence[Any]]
-    ) -> list[Any]:
-        """``run(*values)`` in a region of its own, where the tokens of the effects `order` lead
-        its arguments and its results.
-        """
-        outside = self.tokens
-        self.tokens = dict(outside)
-        try:
-            results = run(*self._take_tokens(order, values))
-            return [*(self.tokens[e] for e in order), *results]
-        finally:
-            self.tokens = outside
-
-    def call(self, program: Program, operands: Sequence[Any]) -> list[Any]:
-        """Call `program` as a private function of the module; small ones are emitted in place."""
-        module = self.ctx.module_context
-        unshared = program.effects and "tpu" in module.platforms  # a callback has its channel there
-        if len(program.equations) <= 1 or unshared:
-            return self.program(program, operands)
-        order = backend.ordered_effects(program.effects)
-        avals_out = [*[backend.TOKEN] * len(order), *program.out_avals]
-        key = ("jaxcore", program)
-        function = self.cache.get(key)
-        if function is None:
-            avals_in = [*[backend.TOKEN] * len(order), *program.in_avals]
-            types = ir.FunctionType.get(
-                [self.type(a) for a in avals_in], [self.type(a) for a in avals_out]
-            )
-            with ir.InsertionPoint.at_block_begin(module.module.body):
-                function = func_dialect.FuncOp(_symbol(program.name), types)
-                function.attributes["sym_visibility"] = ir.StringAttr.get("private")
-            module.symbol_table.insert(function)
-            block = function.add_entry_block()
-            with ir.InsertionPoint(block):
-                run = lambda *values: self.program(program, values)
-                func_dialect.ReturnOp(self._threaded(order, list(block.arguments), run))
-            self.cache[key] = function
-        name = ir.FlatSymbolRefAttr.get(function.name.value)
-        tokens = [self.tokens[e] for e in order]
-        op = func_dialect.CallOp([self.type(a) for a in avals_out], name, [*tokens, *operands])
-        if program in self.outlined:
-            op.attributes["mhlo.frontend_attributes"] = ir.DictAttr.get(
-                {"inlineable": ir.StringAttr.get("false")}
-            )
-        return self._take_tokens(order, op.results)
+__all__ = ["bind_program"]
 
 
 _OUTLINE_SIZE, _OUTLINE_CALLS = 12, 16
@@ -294,21 +51,22 @@ def repeated(program: Program) -> frozenset[Program]:
     )
 
 
-@lru_cache(4096)
-def _symbol(name: str) -> str:
-    return "".join(c if c.isalnum() or c == "_" else "_" for c in name) or "block"
-
-
-program_p = backend.JaxPrimitive("jaxcore_program")
-program_p.multiple_results = True
-program_p.def_effectful_abstract_eval(
-    lambda *avals, program: (program.out_avals, set(program.effects))
-)
-
-
 def bind_program(program: Program, args: Sequence[Any]) -> list[Any]:
     """Apply `program` under one of JAX's traces."""
-    return program_p.bind(*args, program=program)
+    primitive = program_on_devices_p if _needs_devices(program) else program_p
+    return primitive.bind(*args, program=program)
+
+
+def _needs_devices(program: Program) -> bool:
+    """True where some operation is lowered for the devices at hand, as `pure_callback` is."""
+    found = program.memo.get("needs_devices")
+    if found is None:
+        found = program.memo["needs_devices"] = any(
+            backend.needs_devices(eq.primitive.jax, eq.params)
+            or any(_needs_devices(p) for p in eq.programs)
+            for eq in program.equations
+        )
+    return found
 
 
 def _lower_program(ctx: Any, *operands: Any, program: Program) -> Any:
@@ -331,16 +89,11 @@ def _jvp(primals: Sequence[Any], tangents: Sequence[Any], *, program: Program) -
 
     active = tuple(type(t) is not backend.Zero for t in tangents)
     split = linearize_program(program, active)
-    results = program_p.bind(*split.consts, *primals, program=split.primal)
+    results = bind_program(split.primal, [*split.consts, *primals])
     pool = [*primals, *results]
     residuals = [pool[i] for i in split.residuals]
-    moved = iter(
-        program_p.bind(
-            *residuals,
-            *(t for t, on in zip(tangents, active, strict=True) if on),
-            program=split.linear,
-        )
-    )
+    given = [t for t, on in zip(tangents, active, strict=True) if on]
+    moved = iter(bind_program(split.linear, [*residuals, *given]))
     outs = results[: len(split.active)]
     return outs, [
         next(moved) if on else backend.Zero(o.to_tangent_aval())
@@ -356,7 +109,7 @@ def _transpose(cts: Sequence[Any], *args: Any, program: Program) -> list[Any]:
     back = transpose_program(program, linear, present)
     known = [a for a, on in zip(args, linear, strict=True) if not on]
     given = [c for c in cts if type(c) is not backend.Zero]
-    results = iter(program_p.bind(*back.consts, *known, *given, program=back.program))
+    results = iter(bind_program(back.program, [*back.consts, *known, *given]))
     filled = iter(back.present)
     return [
         (next(results) if next(filled) else backend.Zero(a.aval.to_tangent_aval())) if on else None
@@ -368,12 +121,24 @@ def _batch(axis: Any, args: Sequence[Any], dims: Sequence[Any], *, program: Prog
     from jaxcore.transforms.vmap import batch_program
 
     batched = batch_program(program, axis.size, tuple(dims))
-    outs = program_p.bind(*batched.consts, *args, program=batched.program)
+    outs = bind_program(batched.program, [*batched.consts, *args])
     return outs, list(batched.dims)
 
 
-program_p.def_impl(_impl)
-mlir.register_lowering(program_p, _lower_program)
-backend.ad.primitive_jvps[program_p] = _jvp
-backend.ad.primitive_transposes[program_p] = _transpose
-backend.batching.fancy_primitive_batchers[program_p] = _batch
+def _make(name: str) -> backend.JaxPrimitive:
+    primitive = backend.JaxPrimitive(name)
+    primitive.multiple_results = True
+    primitive.def_effectful_abstract_eval(
+        lambda *avals, program: (program.out_avals, set(program.effects))
+    )
+    primitive.def_impl(_impl)
+    mlir.register_lowering(primitive, _lower_program)
+    backend.ad.primitive_jvps[primitive] = _jvp
+    backend.ad.primitive_transposes[primitive] = _transpose
+    backend.batching.fancy_primitive_batchers[primitive] = _batch
+    return primitive
+
+
+program_p = _make("jaxcore_program")
+program_on_devices_p = _make("jaxcore_program_on_devices")
+backend.require_devices(program_on_devices_p)

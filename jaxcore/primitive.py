@@ -41,7 +41,7 @@ class Primitive:
       batch: ``batch(size, args, dims, **params) -> (out, dim)``, where a dim is None for an
         unbatched argument, lists with `multiple_results`.
       lower: ``lower(b, operands, avals_in, avals_out, **params) -> [ir values]`` on a
-        `jaxcore.lower.Builder`; None lowers by the rule of the JAX primitive that this one mirrors.
+        `jaxcore.builder.Builder`; None lowers by the rule of the JAX primitive that this one mirrors.
       cost: ``cost(avals_in, avals_out, **params)`` is the number of floating-point operations;
         None: the number of elements of the outputs.
       jax: the JAX primitive it mirrors: same operands, same meaning.

@@ -7,6 +7,7 @@ traces     traces, tracers, types and settings
 rules      JAX's rules of its own primitives, running on our tracers
 keys       random keys
 dispatch   the C++ dispatcher
+effects    which effects are ordered, JAX's callback for debugging
 lowering   MLIR
 """
 
@@ -62,7 +63,10 @@ from jaxcore.backend.rules import (
     is_jaxpr,
     jvp_rule,
     linearize_jaxpr,
+    needs_devices,
     put_stores,
+    ragged_dot_general_p,
+    require_devices,
     reset_stores,
     run_backward,
     scan_counts,
@@ -88,6 +92,8 @@ from jaxcore.backend.keys import (
     user_dtype,
 )
 from jaxcore.backend.dispatch import NonFinite, dispatcher, fast_path
+from jaxcore.backend.interpreters import jit_equation_params, teach
+from jaxcore.backend.effects import debug_callback_p, debug_effect, is_value, ordered_effects
 from jaxcore.backend.lowering import (
     TOKEN,
     TokenSet,
@@ -96,7 +102,6 @@ from jaxcore.backend.lowering import (
     ir_type,
     lower_with_jax,
     mlir,
-    ordered_effects,
     physical_aval,
 )
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from jax._src import core, effects, source_info_util
+from jax._src import core, source_info_util
 from jax._src.interpreters import mlir
 from jax._src.lib.mlir import ir
 from jax._src.lib.mlir.dialects import func as func_dialect  # noqa: F401 (for jaxcore.lower)
@@ -24,11 +24,6 @@ def ir_type(aval: Any) -> Any:
         return mlir.token_type()
     aval = core.physical_aval(aval)
     return ir.RankedTensorType.get(aval.shape, mlir.dtype_to_ir_type(aval.dtype))
-
-
-def ordered_effects(found: Iterable[Any]) -> list[Any]:
-    """Those of the effects `found` that must happen in program order, always in the same order."""
-    return sorted(effects.ordered_effects.filter_in(found), key=str)
 
 
 def lower_with_jax(

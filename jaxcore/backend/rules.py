@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-from jax._src import core
+from jax._src import core, dispatch
 from jax._src.ad_util import SymbolicZero
 from jax._src.interpreters import ad, batching
 
@@ -61,6 +61,20 @@ def holds_program(params: dict[str, Any]) -> bool:
 def is_jaxpr(x: Any) -> bool:
     """True for a function in JAX's own representation, open or closed."""
     return type(x).__name__ in ("Jaxpr", "ClosedJaxpr")  # one class since 0.12
+
+
+def needs_devices(primitive: JaxPrimitive | None, params: dict[str, Any]) -> bool:
+    """True where the lowering of an operation has to know the devices it will run on."""
+    if primitive in dispatch.prim_requires_devices_during_lowering:
+        return True
+    values = [y for x in params.values() for y in (x if isinstance(x, tuple | list) else (x,))]
+    jaxprs = [getattr(x, "jaxpr", x) for x in values if is_jaxpr(x)]
+    return any(dispatch.jaxpr_has_prim_requiring_devices(j) for j in jaxprs)
+
+
+def require_devices(primitive: JaxPrimitive) -> None:
+    """Tell JAX that the lowering of `primitive` has to know the devices."""
+    dispatch.prim_requires_devices_during_lowering.add(primitive)
 
 
 def close_jaxpr(jaxpr: Any) -> Any:
