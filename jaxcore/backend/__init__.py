@@ -65,7 +65,6 @@ from jaxcore.backend.rules import (
     linearize_jaxpr,
     needs_devices,
     put_stores,
-    ragged_dot_general_p,
     require_devices,
     reset_stores,
     run_backward,
@@ -92,7 +91,6 @@ from jaxcore.backend.keys import (
     user_dtype,
 )
 from jaxcore.backend.dispatch import NonFinite, dispatcher, fast_path
-from jaxcore.backend.interpreters import jit_equation_params, teach
 from jaxcore.backend.effects import debug_callback_p, debug_effect, is_value, ordered_effects
 from jaxcore.backend.lowering import (
     TOKEN,
