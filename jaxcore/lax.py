@@ -32,6 +32,7 @@ from jaxcore.numpy.lax_special import (
 )
 
 # --- control flow ---
+from jaxcore.associative import associative_scan
 from jaxcore.branch import cond, switch
 from jaxcore.control import fori_loop, map, scan, while_loop
 

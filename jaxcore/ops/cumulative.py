@@ -41,10 +41,11 @@ def _cumulative(
         out = bind(box[0], *primals, axis=axis, reverse=reverse)
         if combine is None:
             return out, bind(box[0], *tangents, axis=axis, reverse=reverse)
+        from jaxcore.associative import associative_scan
         from jaxcore.transforms.derivative import jvp as differentiate
 
         def scan(x: Any) -> Any:
-            return jax.lax.associative_scan(combine, x, reverse=reverse, axis=axis)
+            return associative_scan(combine, x, reverse=reverse, axis=axis)
 
         return out, differentiate(scan, tuple(primals), tuple(tangents))[1]
 
