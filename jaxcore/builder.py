@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from jaxcore import backend
 from jaxcore.backend import func_dialect, ir
 from jaxcore.ir import Program, Var
+from jaxcore.ops.avals import shaped
 
 __all__ = ["Builder"]
 
@@ -31,6 +33,7 @@ class Builder:
         self.types: dict[Any, Any] = self.cache.setdefault("jaxcore_types", {})
         self.attributes: dict[Any, Any] = self.cache.setdefault("jaxcore_attributes", {})
         self.tokens: dict[Any, Any] = dict(ctx.tokens_in.items())
+        self.local: dict[Any, Any] = {}  # constants and broadcasts that this block has already
 
     def type(self, aval: Any) -> Any:
         """The IR type of a value of type `aval`."""
@@ -86,29 +89,35 @@ class Builder:
         return found
 
     def constant(self, value: Any, aval: Any) -> Any:
-        """A constant filled with the scalar `value`, of type `aval`."""
+        """A constant filled with the scalar `value`, of type `aval`; one in each block."""
         scalar = np.asarray(value, aval.dtype)
-        key = ("constant", scalar.tobytes(), aval)
-        dense = self.attributes.get(key)
-        if dense is None:
-            array = np.asarray(scalar)
-            if array.dtype == np.bool_:
-                array = np.packbits(array, bitorder="little")
-            element = backend.ir_type(backend.ShapedArray((), aval.dtype)).element_type
-            attribute = (
-                ir.DenseElementsAttr.get(np.ascontiguousarray(array), type=element, shape=[])
-                if aval.shape == ()
-                else None
-            )
-            dense = self.attributes[key] = attribute
-        if dense is not None:
-            return ir.Operation.create(
-                "stablehlo.constant", results=[self.type(aval)], attributes={"value": dense}
-            ).results[0]
-        point = self.constant(value, backend.ShapedArray((), aval.dtype))
-        return self.one(
-            "stablehlo.broadcast_in_dim", aval, point, broadcast_dimensions=self.ints(())
-        )[0]
+        key = (scalar.tobytes(), aval.dtype, aval.shape)
+        found = self.local.get(key)
+        if found is not None:
+            return found
+        if aval.shape == ():
+            dense = self.attributes.get(key)
+            if dense is None:
+                bits = np.packbits(scalar, bitorder="little") if scalar.dtype == bool else scalar
+                element = backend.ir_type(aval).element_type
+                dense = ir.DenseElementsAttr.get(np.ascontiguousarray(bits), type=element, shape=[])
+                self.attributes[key] = dense
+            out = self.one("stablehlo.constant", aval, value=dense)[0]
+        else:
+            out = self.broadcast(self.constant(value, shaped((), aval.dtype)), (), aval)
+        self.local[key] = out
+        return out
+
+    def broadcast(self, x: Any, dims: Sequence[builtins.int], out: Any) -> Any:
+        """`x` with its axes at `dims` of a value of type `out`; one in each block."""
+        dims = tuple(dims)
+        key = (x, dims, out.shape)
+        found = self.local.get(key)
+        if found is None:
+            found = self.local[key] = self.one(
+                "stablehlo.broadcast_in_dim", out, x, broadcast_dimensions=self.ints(dims)
+            )[0]
+        return found
 
     def shape(self, aval: Any) -> tuple[builtins.int, ...]:
         """The shape that a value has in the module: a key is its bits."""
@@ -124,8 +133,18 @@ class Builder:
     def region(self, op: Any, avals: Sequence[Any], body: Any, index: builtins.int = 0) -> None:
         """Fill region `index` of `op`: ``body(*arguments)`` gives the values to return."""
         block = op.regions[index].blocks.append(*[self.type(a) for a in avals])
-        with ir.InsertionPoint(block):
+        with self._inside(block):
             ir.Operation.create("stablehlo.return", operands=list(body(*block.arguments)))
+
+    @contextmanager
+    def _inside(self, block: Any) -> Iterator[None]:
+        """Emit at the end of `block`; what it has already is no use outside it."""
+        outside, self.local = self.local, {}
+        try:
+            with ir.InsertionPoint(block):
+                yield
+        finally:
+            self.local = outside
 
     def program(self, program: Program, operands: Sequence[Any]) -> list[Any]:
         """Emit the equations of `program` here."""
@@ -242,7 +261,7 @@ class Builder:
                 function.attributes["sym_visibility"] = ir.StringAttr.get("private")
             module.symbol_table.insert(function)
             block = function.add_entry_block()
-            with ir.InsertionPoint(block):
+            with self._inside(block):
                 run = lambda *values: self.program(program, values)
                 func_dialect.ReturnOp(self._threaded(order, list(block.arguments), run))
             self.cache[key] = function

@@ -23,7 +23,7 @@ from jaxcore.source import Source
 if TYPE_CHECKING:
     from jaxcore.primitive import Primitive
 
-__all__ = ["Atom", "Equation", "Literal", "Program", "Var", "intern", "param_key"]
+__all__ = ["Atom", "Equation", "Literal", "Program", "Var", "checked", "intern", "param_key"]
 
 
 class Var:
@@ -237,14 +237,20 @@ _lock = threading.Lock()
 checks: list[Callable[[Program], None]] = []  # run on each new program; `verify.always` adds itself
 
 
+def checked(program: Program) -> Program:
+    """`program`, after the checks that are switched on."""
+    for check in checks:
+        check(program)
+    return program
+
+
 def intern(program: Program) -> Program:
     """The one program equal to `program` (hash-consing); the first keeps its source locations."""
     key = program.key
     found = _table.get(key)
     if found is not None:
         return found
-    for check in checks:
-        check(program)
+    checked(program)
     with _lock:
         found = _table.get(key)
         if found is None:

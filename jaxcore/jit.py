@@ -150,7 +150,7 @@ class Jitted:  # noqa: D101 (its docstring is that of the function)
         entry = self._entries.get(key)
         if entry is None:
             out: list[Any] = []
-            program, consts = trace_program(call_.function(fun, out), avals, name)
+            program, consts = trace_program(call_.function(fun, out), avals, name, shared=False)
             compiled, kept = compile_program(program, consts, call_.leaves, call_.donated, name)
             entry = self._entries[key] = Entry(compiled, consts, out[-1], kept)
         outputs = entry.run(call_.leaves)

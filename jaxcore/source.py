@@ -10,7 +10,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import CodeType
+from inspect import CO_GENERATOR
+from types import CodeType, FrameType
 
 from jaxcore import backend
 
@@ -86,8 +87,10 @@ def resolved(source: Source) -> Source:
 
 
 class _State(threading.local):
-    path: str = ""
-    source: Source | None = None
+    def __init__(self) -> None:
+        self.path = ""
+        self.source: Source | None = None
+        self.frames: dict[FrameType, Source] = {}
 
 
 _state = _State()
@@ -112,19 +115,52 @@ def is_internal(filename: str) -> bool:
 
 def current_source() -> Source:
     """The innermost frame outside jaxcore and JAX, with the open module path."""
-    if _state.source is not None:
-        return _state.source
-    frame = sys._getframe(2)
-    known = _internal
+    state = _state
+    if state.source is not None:
+        return state.source
+    frame: FrameType | None = sys._getframe(2)
+    known, path, walked = _internal, state.path, 0
     while frame is not None:
         code = frame.f_code
         internal = known.get(code.co_filename)
         if internal is None:
             internal = is_internal(code.co_filename)
         if not internal:
-            return Source(code, frame.f_lasti, _state.path)
-        frame = frame.f_back  # type: ignore[assignment]
-    return Source(None, 0, _state.path)
+            source = Source(code, frame.f_lasti, path)
+            if walked > _DEEP:
+                _remember_frames(source)
+            return source
+        if walked >= _DEEP:
+            found = state.frames.get(frame)
+            if found is not None and found.path == path:
+                return found
+        walked += 1
+        frame = frame.f_back
+    return Source(None, 0, path)
+
+
+_DEEP = 4
+
+
+def _remember_frames(source: Source) -> None:
+    """Let the frames between the user's line and here be a short cut to it.
+
+    While such a frame runs, what called it stands still: a library that maps one function over
+    hundreds of leaves is walked through once. Generators may be resumed from elsewhere.
+    """
+    frames = _state.frames
+    frames.clear()
+    frame: FrameType | None = sys._getframe(3)
+    while frame is not None and frame.f_code is not source.code:
+        if not frame.f_code.co_flags & CO_GENERATOR:
+            frames[frame] = source
+        frame = frame.f_back
+
+
+def forget_frames() -> None:
+    """Let go of the frames that `current_source` remembered; a trace that ends calls it."""
+    if _state.frames:
+        _state.frames.clear()
 
 
 @contextmanager

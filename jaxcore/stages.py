@@ -87,6 +87,7 @@ class Traced:
                 self._call.function(fun, out),
                 [_shape_aval(x) for x in self._call.leaves],
                 self.name,
+                shared=False,
             )
         self.out_tree = out[-1]
 

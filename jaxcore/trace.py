@@ -20,10 +20,10 @@ import numpy as np
 from jaxcore import backend, errors
 from jaxcore.backend import ShapedArray
 from jaxcore.collector import collector_paused
-from jaxcore.ir import Atom, Equation, Literal, Program, Var, intern
+from jaxcore.ir import Atom, Equation, Literal, Program, Var, checked, intern
 from jaxcore.ops.avals import shaped
 from jaxcore.primitive import Primitive, from_jax
-from jaxcore.source import Source, current_source, resolved, swap_source
+from jaxcore.source import Source, current_source, forget_frames, resolved, swap_source
 
 __all__ = [
     "JaxcoreTrace",
@@ -171,9 +171,13 @@ class StageTrace(JaxcoreTrace):
             types = primitive.type(*avals, **params)
         except (TypeError, ValueError) as error:
             raise errors.with_source(error, primitive, avals, source) from None
-        outputs = [Var(t) for t in types] if primitive.multiple_results else [Var(types)]
-        self.equations.append(Equation(primitive, inputs, outputs, params, source))
-        return [StageTracer(self, v, source) for v in outputs]
+        if primitive.multiple_results:
+            outputs = [Var(t) for t in types]
+            self.equations.append(Equation(primitive, inputs, outputs, params, source))
+            return [StageTracer(self, v, source) for v in outputs]
+        output = Var(types)
+        self.equations.append(Equation(primitive, inputs, [output], params, source))
+        return [StageTracer(self, output, source)]
 
     def process_foreign(
         self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]
@@ -224,6 +228,7 @@ class StageTrace(JaxcoreTrace):
         their inputs.
         """
         self.invalidate()
+        forget_frames()
         equations = live_equations(self.equations, outputs)
         used: set[Var] = {x for eq in equations for x in eq.inputs if type(x) is Var}
         used.update(x for x in outputs if type(x) is Var)
@@ -289,7 +294,11 @@ def aval_of(x: Any) -> ShapedArray:
 
 def bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
     """Apply `primitive` under the current trace."""
-    out = bind_with(backend.trace_ctx.trace, primitive, args, params)
+    trace = backend.trace_ctx.trace
+    if type(trace) is StageTrace:
+        out = trace.process(primitive, args, params)
+    else:
+        out = bind_with(trace, primitive, args, params)
     return out if primitive.multiple_results else out[0]
 
 
@@ -322,10 +331,13 @@ def single_program(primitive: Primitive, args: Sequence[Any], params: dict[str, 
 
 
 def trace_program(
-    fun: Callable[..., Sequence[Any]], avals: Sequence[ShapedArray], name: str
+    fun: Callable[..., Sequence[Any]],
+    avals: Sequence[ShapedArray],
+    name: str,
+    shared: bool = True,
 ) -> tuple[Program, list[Any]]:
-    """Record ``fun(*tracers) -> flat outputs``; the interned program and the values it captured,
-    its first inputs.
+    """Record ``fun(*tracers) -> flat outputs``; the program and the values it captured, its first
+    inputs. It is interned unless it is not `shared`: nothing calls it or looks for it again.
     """
     trace = StageTrace(name)
     inputs = [Var(a) for a in avals]
@@ -334,7 +346,7 @@ def trace_program(
             results = fun(*[StageTracer(trace, v, None) for v in inputs])
             outputs = [trace.lift(r) for r in results]
         program, consts = trace.finish(inputs, outputs)
-        return intern(program), consts
+        return (intern if shared else checked)(program), consts
 
 
 def eval_program(program: Program, args: Sequence[Any]) -> list[Any]:

@@ -283,14 +283,7 @@ def expand_operands(
 ) -> list[Any]:
     """The operands broadcast to `shape`."""
     return [
-        x
-        if a.shape == shape
-        else b.one(
-            "stablehlo.broadcast_in_dim",
-            shaped(shape, a.dtype),
-            x,
-            broadcast_dimensions=b.ints(range(len(a.shape))),
-        )[0]
+        x if a.shape == shape else b.broadcast(x, range(len(a.shape)), shaped(shape, a.dtype))
         for x, a in zip(operands, avals, strict=True)
     ]
 
