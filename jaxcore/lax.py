@@ -31,6 +31,9 @@ from jaxcore.numpy.lax_special import (
     random_gamma_grad, zeta,
 )
 
+# --- collectives: the functions are JAX's, the primitives behind them ours ---
+from jaxcore.ops import exchange as _exchange
+
 # --- control flow ---
 from jaxcore.associative import associative_scan
 from jaxcore.branch import cond, switch

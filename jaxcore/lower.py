@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jaxcore import backend
+from jaxcore.axes import Axis
 from jaxcore.backend import mlir
 from jaxcore.builder import Builder
 from jaxcore.ir import Program
@@ -120,7 +121,9 @@ def _transpose(cts: Sequence[Any], *args: Any, program: Program) -> list[Any]:
 def _batch(axis: Any, args: Sequence[Any], dims: Sequence[Any], *, program: Program) -> Any:
     from jaxcore.transforms.vmap import batch_program
 
-    batched = batch_program(program, axis.size, tuple(dims))
+    named = axis.spmd_name is not None or backend.axis_is_bound(axis.name)
+    size = Axis(axis.size, axis.name, axis.spmd_name) if named else axis.size
+    batched = batch_program(program, size, tuple(dims))
     outs = bind_program(batched.program, [*batched.consts, *args])
     return outs, list(batched.dims)
 

@@ -39,7 +39,8 @@ class Primitive:
         argument; arguments that the operation is linear in are `Linear`; `ct` is a list (of values
         or None) with `multiple_results`.
       batch: ``batch(size, args, dims, **params) -> (out, dim)``, where a dim is None for an
-        unbatched argument, lists with `multiple_results`.
+        unbatched argument, lists with `multiple_results`. Where the axis has a name, `size` is an
+        `Axis`, and an operation that speaks of it by name is batched even without batched arguments.
       lower: ``lower(b, operands, avals_in, avals_out, **params) -> [ir values]`` on a
         `jaxcore.builder.Builder`; None lowers by the rule of the JAX primitive that this one mirrors.
       cost: ``cost(avals_in, avals_out, **params)`` is the number of floating-point operations;
@@ -50,11 +51,15 @@ class Primitive:
       to_jax: turns our parameters into JAX's.
       linearize: ``linearize(avals, active, **params) -> Linearized`` where the derivative is not to
         be read off `jvp`.
+      axis_names: ``axis_names(avals, params)`` is the set of named axes that the operation speaks
+        of. With it, `type` also says over which axes of a mesh a result varies; without, it varies
+        over those of the operands.
       effects: ``effects(avals, params)`` is the set of effects; None: pure.
       multiple_results: whether results are lists.
     """
 
     __slots__ = (
+        "axis_names",
         "batch",
         "cost",
         "effects",
@@ -86,6 +91,7 @@ class Primitive:
         to_jax: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
         effects: Callable[..., Any] | None = None,
         linearize: Callable[..., Any] | None = None,
+        axis_names: Callable[..., frozenset[Any]] | None = None,
         multiple_results: bool = False,
     ) -> None:
         self.name = name
@@ -100,6 +106,7 @@ class Primitive:
         self.to_jax = to_jax
         self.effects = effects
         self.linearize = linearize
+        self.axis_names = axis_names
         self.multiple_results = multiple_results
         self.eager_memo: dict[Any, Any] = {}
         if jax is not None:

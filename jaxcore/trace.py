@@ -18,6 +18,7 @@ import jax
 import numpy as np
 
 from jaxcore import backend, errors
+from jaxcore.axes import align, result_types, vary
 from jaxcore.backend import ShapedArray
 from jaxcore.collector import collector_paused
 from jaxcore.ir import Atom, Equation, Literal, Program, Var, checked, intern
@@ -50,7 +51,11 @@ class JaxcoreTrace(backend.Trace):
     results.
     """
 
-    __slots__ = ()
+    __slots__ = ("manual",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.manual = backend.manual_mesh()  # where types say over which axes a value varies
 
     def process(
         self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]
@@ -161,6 +166,8 @@ class StageTrace(JaxcoreTrace):
     def process(
         self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]
     ) -> list[Any]:
+        if self.manual is not None:
+            args = align(primitive, args, params, self.manual)
         inputs = [
             a.variable if type(a) is StageTracer and a._trace is self else self.lift(a)
             for a in args
@@ -171,6 +178,8 @@ class StageTrace(JaxcoreTrace):
             types = primitive.type(*avals, **params)
         except (TypeError, ValueError) as error:
             raise errors.with_source(error, primitive, avals, source) from None
+        if self.manual is not None:
+            types = result_types(primitive, types, avals, params, self.manual)
         if primitive.multiple_results:
             outputs = [Var(t) for t in types]
             self.equations.append(Equation(primitive, inputs, outputs, params, source))
@@ -369,14 +378,20 @@ def eval_program(program: Program, args: Sequence[Any]) -> list[Any]:
 
 
 def matched(program: Program, args: Sequence[Any]) -> Sequence[Any]:
-    """`args` with the weak types of the program's inputs, from which its equations got theirs."""
+    """`args` with the weak types of the program's inputs, from which its equations got theirs, and
+    varying over the same axes of a mesh.
+    """
     found = args
     for i, (v, x) in enumerate(zip(program.inputs, args, strict=True)):
-        aval = v.aval
-        if aval_of(x).weak_type != aval.weak_type and aval.dtype != backend.float0:
+        aval, given = v.aval, aval_of(x)
+        if given.weak_type != aval.weak_type and aval.dtype != backend.float0:
             from jaxcore.ops.convert import convert
 
-            found = [*found[:i], convert(x, aval.dtype, aval.weak_type), *found[i + 1 :]]
+            x = convert(x, aval.dtype, aval.weak_type)
+            found = [*found[:i], x, *found[i + 1 :]]
+        if aval.manual_axis_type is not given.manual_axis_type and backend.varying(aval):
+            x = vary(x, backend.varying(aval), aval.sharding.mesh)
+            found = [*found[:i], x, *found[i + 1 :]]
     return found
 
 

@@ -9,6 +9,7 @@ keys       random keys
 dispatch   the C++ dispatcher
 effects    which effects are ordered, JAX's callback for debugging
 lowering   MLIR
+mesh       meshes and named axes
 """
 
 # ruff: noqa: E402, F401, I001 (exports; the version is checked before anything is imported)
@@ -103,5 +104,38 @@ from jaxcore.backend.lowering import (
     physical_aval,
 )
 
-for _file in ("traces", "rules", "dispatch", "lowering"):
+from jaxcore.backend.mesh import (
+    PartitionSpec,
+    all_gather_invariant_p,
+    all_gather_p,
+    all_to_all_p,
+    axis_index_p,
+    axis_is_bound,
+    check_out_specs,
+    effect_axes,
+    manual,
+    manual_mesh,
+    named_axis,
+    new_manual_axes,
+    order_wrt_mesh,
+    pbroadcast_p,
+    pmax_p,
+    pmin_p,
+    ppermute_p,
+    proper_effects,
+    psum_invariant_p,
+    psum_p,
+    pvary,
+    pvary_p,
+    reduce_scatter_p,
+    reshaped,
+    retyped,
+    shard_aval,
+    shard_map_p,
+    unmentioned_axes,
+    unshard_aval,
+    varying,
+)
+
+for _file in ("traces", "rules", "dispatch", "lowering", "mesh"):
     exclude_from_tracebacks(__file__.replace("__init__", _file))

@@ -127,7 +127,10 @@ def batch(
 ) -> tuple[list[Any], list[int | None]]:
     """Apply JAX's batching rule of `primitive`; results and their batch dimensions."""
     if primitive in batching.fancy_primitive_batchers:
-        axis = batching.AxisData(core.no_axis_name, size, None, None)
+        name = getattr(size, "name", None)
+        spmd_name = getattr(size, "spmd_name", None)
+        name = core.no_axis_name if name is None else name
+        axis = batching.AxisData(name, int(size), spmd_name, None)
         out, out_dims = batching.fancy_primitive_batchers[primitive](axis, args, dims, **params)
     elif primitive in batching.primitive_batchers:
         out, out_dims = batching.primitive_batchers[primitive](args, dims, **params)

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from jaxcore import backend
+from jaxcore.axes import vary
 from jaxcore.backend import ShapedArray
 from jaxcore.ir import Literal
 from jaxcore.primitive import Primitive, from_jax
@@ -46,11 +47,12 @@ def zeros(aval: ShapedArray) -> Any:
     if backend.at_top_level():
         return backend.zeros_like_aval(aval)
     zero = literal(Literal(np.zeros((), aval.dtype)[()], aval))
-    if aval.shape == ():
-        return zero
-    params = {"shape": aval.shape, "broadcast_dimensions": (), "sharding": None}
-    primitive, args, params = from_jax(jax.lax.broadcast_in_dim_p, (zero,), params)
-    return bind(primitive, *args, **params)
+    if aval.shape != ():
+        params = {"shape": aval.shape, "broadcast_dimensions": (), "sharding": None}
+        primitive, args, params = from_jax(jax.lax.broadcast_in_dim_p, (zero,), params)
+        zero = bind(primitive, *args, **params)
+    axes = backend.varying(aval)
+    return vary(zero, axes, aval.sharding.mesh) if axes else zero
 
 
 def instantiate(tangent: Any, aval: ShapedArray) -> Any:

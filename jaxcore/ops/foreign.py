@@ -80,7 +80,8 @@ def make_opaque(primitive: backend.JaxPrimitive) -> Primitive:
         transpose=transpose,
         batch=batch,
         linearize=linearize,
-        effects=lambda avals, params: frozenset(infer(avals, params)[1]),
+        effects=lambda avals, params: backend.proper_effects(infer(avals, params)[1]),
+        axis_names=lambda avals, params: backend.effect_axes(infer(avals, params)[1]),
         jax=None,
         multiple_results=many,
     )

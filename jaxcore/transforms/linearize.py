@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jaxcore import backend, errors
+from jaxcore.axes import align
 from jaxcore.backend import ShapedArray
 from jaxcore.ir import Atom, Equation, Program, Var, intern, param_key
 from jaxcore.ops.call import call_p, run_program
@@ -100,6 +101,8 @@ class LinearizeTrace(JaxcoreTrace):
     def process(
         self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]
     ) -> list[Any]:
+        if self.manual is not None:
+            args = align(primitive, args, params, self.manual)
         pairs = [self.split(a) for a in args]
         primals = [p for p, _ in pairs]
         active = tuple([t is not None for _, t in pairs])

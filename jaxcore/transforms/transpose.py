@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jaxcore import backend
+from jaxcore.axes import vary
 from jaxcore.ir import Atom, Program, Var, intern
 from jaxcore.ops.basic import add_cotangents
 from jaxcore.primitive import Linear
@@ -104,6 +105,12 @@ def _transpose_equation(
     if not any(v in ct_of for v in eq.outputs):
         return
     cts = [ct_of.pop(v, None) for v in eq.outputs]
+    mesh = backend.trace_ctx.trace.manual
+    if mesh is not None:
+        cts = [
+            ct if ct is None else vary(ct, backend.varying(v.aval), mesh)
+            for ct, v in zip(cts, eq.outputs, strict=True)
+        ]
     swap_source(eq.source.during("backward"))
     args: Sequence[Any] = [
         literal_value(x) if type(x) is not Var else Linear(x.aval) if x in linear_vars else known[x]

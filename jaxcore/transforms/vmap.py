@@ -10,7 +10,7 @@ from typing import Any
 import jax
 
 from jaxcore import backend, errors
-from jaxcore.backend import ShapedArray
+from jaxcore.axes import Axis, axis_key, axis_names
 from jaxcore.ir import Program, Var, intern
 from jaxcore.ops.avals import shaped
 from jaxcore.primitive import Primitive
@@ -37,7 +37,10 @@ class BatchTracer(JaxcoreTracer):
         self._trace = trace
         aval = aval_of(value)
         shape = aval.shape[:dim] + aval.shape[dim + 1 :]
-        self.aval = shaped(shape, aval.dtype, aval.weak_type)
+        if trace.manual is None:
+            self.aval = shaped(shape, aval.dtype, aval.weak_type)
+        else:
+            self.aval = backend.reshaped(aval, shape)
         self.value = value
         self.dim = dim
 
@@ -46,15 +49,21 @@ class BatchTracer(JaxcoreTracer):
 
 
 class BatchTrace(JaxcoreTrace):
-    """Applies batching rules under `parent`."""
+    """Applies batching rules under `parent`; `size` is an `Axis` where the axis has a name."""
 
-    __slots__ = ("name", "parent", "size")
+    __slots__ = ("axis_name", "name", "parent", "size")
 
     def __init__(self, parent: Any, size: int, name: str = "vmap") -> None:
         super().__init__()
         self.parent = parent
         self.size = size
+        self.axis_name = getattr(size, "name", None)
         self.name = name
+
+    def named(self) -> Any:
+        """Context in which collectives may speak of the mapped axis."""
+        spmd_name = getattr(self.size, "spmd_name", None)
+        return backend.named_axis(self.axis_name, int(self.size), spmd_name)
 
     def split(self, x: Any) -> tuple[Any, int | None]:
         if type(x) is BatchTracer and x._trace is self:
@@ -68,7 +77,7 @@ class BatchTrace(JaxcoreTrace):
         values = [v for v, _ in pairs]
         dims = [d for _, d in pairs]
         with backend.set_current_trace(self.parent):
-            if all(d is None for d in dims):
+            if all(d is None for d in dims) and not self._named(primitive, values, params):
                 return bind_with(self.parent, primitive, values, params)
             if primitive.batch is None:
                 raise NotImplementedError(
@@ -80,6 +89,11 @@ class BatchTrace(JaxcoreTrace):
         return [
             o if d is None else BatchTracer(self, o, d) for o, d in zip(out, out_dims, strict=True)
         ]
+
+    def _named(self, primitive: Primitive, values: Sequence[Any], params: dict[str, Any]) -> bool:
+        """True for an operation that speaks of the mapped axis by its name."""
+        name = self.axis_name
+        return name is not None and name in axis_names(primitive, map(aval_of, values), params)
 
     def stage_value(self, val: Any) -> Any:
         owner = type(val) is BatchTracer and val._trace is self
@@ -99,7 +113,7 @@ class Batched:
 
 def batch_program(program: Program, size: int, dims: tuple[int | None, ...]) -> Batched:
     """The batched form of a program, memoised on it."""
-    key = ("batch", size, dims, backend.trace_context())
+    key = ("batch", axis_key(size), dims, backend.trace_context())
     found = program.memo.get(key)
     if found is None:
         found = _batch_program(program, size, dims)
@@ -115,12 +129,12 @@ def _batch_program(program: Program, size: int, dims: tuple[int | None, ...]) ->
     args: list[Any] = []
     for aval, dim in zip(program.in_avals, dims, strict=True):
         if dim is not None:
-            shape = (*aval.shape[:dim], size, *aval.shape[dim:])
-            aval = ShapedArray(shape, aval.dtype, aval.weak_type)
+            shape = (*aval.shape[:dim], int(size), *aval.shape[dim:])
+            aval = backend.reshaped(aval, shape)
         inputs.append(Var(aval))
         value: Any = StageTracer(stage, inputs[-1], None)
         args.append(value if dim is None else BatchTracer(trace, value, dim))
-    with backend.set_current_trace(trace):
+    with trace.named(), backend.set_current_trace(trace):
         pairs = [trace.split(x) for x in eval_program(program, args)]
     outs = [stage.lift(v) for v, _ in pairs]
     trace.invalidate()
@@ -172,8 +186,10 @@ def vmap(
         positional argument. Keyword arguments are mapped over their leading axis.
       out_axes: int, None (result must not depend on the mapped axis) or a prefix pytree of the
         result.
-      axis_name: names for collectives are not available; anything but None raises.
+      axis_name: name by which collectives such as `lax.psum` call the mapped axis.
       axis_size: size of the mapped axis; needed only when nothing is mapped.
+      spmd_axis_name: axis or axes of the mesh that the mapped axis is laid out over, for
+        `with_sharding_constraint` and `shard_map` inside.
 
     Returns:
       The batched function.
@@ -187,12 +203,7 @@ def vmap(
       Array([1., 1., 1.], dtype=float32)
     """
     name = getattr(fun, "__name__", type(fun).__name__)
-    if axis_name is not None or spmd_axis_name is not None:
-        raise NotImplementedError(
-            f"vmap of {name}: axis_name={axis_name!r} (collectives over a mapped axis) is not "
-            f"available. "
-            "Fix: use jax.vmap(..., axis_name=...), which accepts functions of jaxcore."
-        )
+    spmd_name = spmd_axis_name if spmd_axis_name is None else _tuple(spmd_axis_name)
     if isinstance(in_axes, list):
         in_axes = tuple(in_axes)
     if not (in_axes is None or isinstance(in_axes, int | tuple)):
@@ -216,11 +227,13 @@ def vmap(
             for i, (d, x) in enumerate(zip(dims, leaves, strict=True))
         ]
         size = _size(name, leaves, dims, axis_size, (args, kwargs))
+        if axis_name is not None or spmd_name is not None:
+            size = Axis(size, axis_name, spmd_name)
         trace = BatchTrace(backend.current_trace(), size, name)
         tracers = [
             x if d is None else BatchTracer(trace, x, d) for x, d in zip(leaves, dims, strict=True)
         ]
-        with backend.set_current_trace(trace):
+        with trace.named(), backend.set_current_trace(trace):
             new_args, new_kwargs = jax.tree.unflatten(tree, tracers)
             try:
                 outs, out_tree = jax.tree.flatten(fun(*new_args, **new_kwargs))
@@ -233,6 +246,10 @@ def vmap(
         return jax.tree.unflatten(out_tree, results)
 
     return batched
+
+
+def _tuple(x: Any) -> tuple[Any, ...]:
+    return x if isinstance(x, tuple) else (x,)
 
 
 def _canonical(name: str, dim: int | None, x: Any, tree: Any, i: int) -> int | None:
@@ -292,5 +309,5 @@ def _restore(name: str, trace: BatchTrace, x: Any, target: int | None) -> Any:
         shape = aval_of(value).shape
         position = target % (len(shape) + 1)
         expanded = jnp.expand_dims(value, position)
-        return jnp.broadcast_to(expanded, (*shape[:position], trace.size, *shape[position:]))
+        return jnp.broadcast_to(expanded, (*shape[:position], int(trace.size), *shape[position:]))
     return move_dim(value, dim, target % len(aval_of(value).shape))

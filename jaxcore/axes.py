@@ -1,0 +1,113 @@
+"""Named axes: which ones an operation speaks of, and over which of them a value varies.
+
+A type inside the body of a `shard_map` says over which of the mesh's axes the value may differ from
+device to device. It decides where a derivative has to sum over devices: a value that is the same
+everywhere becomes a varying one through `pvary`, whose transpose is a sum. Most primitives know
+nothing of it. Before one is applied its operands are made to vary over the same axes, and its
+results vary over these; collectives, and whatever holds a program, state the axes of their results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from jaxcore import backend
+from jaxcore.backend import ShapedArray
+from jaxcore.ir import Program
+from jaxcore.primitive import Primitive
+
+__all__ = ["Axis", "align", "axis_key", "axis_names", "program_axis_names", "result_types", "vary"]
+
+
+class Axis(int):
+    """The size of a mapped axis, which knows the name that collectives call it by.
+
+    `spmd_name` are the mesh axes that the mapped axis is laid out over.
+    """
+
+    name: Any
+    spmd_name: tuple[Any, ...] | None
+
+    def __new__(cls, size: int, name: Any, spmd_name: tuple[Any, ...] | None = None) -> Axis:
+        axis = super().__new__(cls, size)
+        axis.name, axis.spmd_name = name, spmd_name
+        return axis
+
+
+def axis_key(size: int) -> tuple[Any, ...]:
+    """What a batched form depends on: an `Axis` is equal to other integers."""
+    return (int(size), getattr(size, "name", None), getattr(size, "spmd_name", None))
+
+
+def axis_names(
+    primitive: Primitive, avals: Sequence[Any], params: dict[str, Any]
+) -> frozenset[Any]:
+    """The named axes that an operation speaks of, in the programs it holds too."""
+    found = frozenset() if primitive.axis_names is None else primitive.axis_names(avals, params)
+    return found.union(*(program_axis_names(p) for p in programs(params)))
+
+
+def program_axis_names(program: Program) -> frozenset[Any]:
+    """The named axes that the equations of `program` speak of, memoised on it."""
+    found = program.memo.get("axis_names")
+    if found is None:
+        sets = [
+            axis_names(eq.primitive, [x.aval for x in eq.inputs], eq.params)
+            for eq in program.equations
+        ]
+        found = program.memo["axis_names"] = frozenset().union(*sets)
+    return found
+
+
+def programs(params: dict[str, Any]) -> Iterator[Program]:
+    """The programs that the parameters of an operation hold."""
+    for value in params.values():
+        for x in value if isinstance(value, tuple) else (value,):
+            if isinstance(x, Program):
+                yield x
+
+
+def vary(x: Any, axes: frozenset[Any], mesh: Any) -> Any:
+    """`x` as a value that varies over `axes` of `mesh` at least."""
+    from jaxcore.ops.collective import pvary_p
+    from jaxcore.trace import aval_of, bind
+
+    missing = axes - backend.varying(aval_of(x))
+    return bind(pvary_p, x, axes=backend.order_wrt_mesh(mesh, missing)) if missing else x
+
+
+def align(
+    primitive: Primitive, args: Sequence[Any], params: dict[str, Any], mesh: Any
+) -> Sequence[Any]:
+    """Operands of `primitive` that vary over the same axes of `mesh`."""
+    from jaxcore.trace import aval_of, matched
+
+    if primitive.name == "call":
+        return matched(params["program"], args)
+    if primitive.axis_names is not None or any(programs(params)):
+        return args
+    axes = [backend.varying(aval_of(x)) for x in args]
+    if len(set(axes)) < 2:
+        return args
+    union = frozenset[Any]().union(*axes)
+    return [vary(x, union, mesh) for x in args]
+
+
+def result_types(
+    primitive: Primitive, types: Any, avals: Sequence[Any], params: dict[str, Any], mesh: Any
+) -> Any:
+    """The result types of `primitive` with the axes over which its (aligned) operands vary."""
+    if primitive.axis_names is not None or any(programs(params)):
+        return types
+    axes = backend.varying(avals[0]) if avals else frozenset[Any]()
+    if not primitive.multiple_results:
+        return _typed(types, axes, mesh)
+    return [_typed(t, axes, mesh) for t in types]
+
+
+def _typed(aval: Any, axes: frozenset[Any], mesh: Any) -> Any:
+    if type(aval) is not ShapedArray:
+        return aval
+    known = not aval.sharding.mesh.empty and axes == backend.varying(aval)
+    return aval if known else backend.retyped(aval, mesh, axes)
