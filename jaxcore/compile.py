@@ -11,7 +11,7 @@ import jax
 from jaxcore import backend
 from jaxcore.collector import collector_paused
 from jaxcore.ir import Program, Var
-from jaxcore.lower import bind_program
+from jaxcore.lower import primitive_of
 
 __all__ = ["Entry", "compile_program", "lower_program"]
 
@@ -63,14 +63,16 @@ def lower_program(
         program.name,
     )
     flags = [False] * len(consts) + (list(donated) or [False] * len(leaves))
-    donate = [
-        i for i, on in enumerate(f for f, keep in zip(flags, kept, strict=True) if keep) if on
-    ]
-
-    def run(*values: Any) -> list[Any]:
-        return bind_program(pruned, values)
-
-    run.__name__ = run.__qualname__ = name
+    donate = [on for on, keep in zip(flags, kept, strict=True) if keep]
     values = [x for x, keep in zip([*consts, *leaves], kept, strict=True) if keep]
     with backend.set_current_trace(backend.eval_trace), collector_paused():
-        return jax.jit(run, donate_argnums=tuple(donate)).lower(*values), kept
+        traced = backend.traced_call(
+            primitive_of(pruned),
+            {"program": pruned},
+            values,
+            pruned.out_avals,
+            pruned.effects,
+            donate,
+            name,
+        )
+        return traced.lower(), kept

@@ -17,7 +17,7 @@ from jaxcore.backend import mlir
 from jaxcore.builder import Builder
 from jaxcore.ir import Program
 
-__all__ = ["bind_program"]
+__all__ = ["bind_program", "primitive_of"]
 
 
 _OUTLINE_SIZE, _OUTLINE_CALLS = 12, 16
@@ -54,8 +54,12 @@ def repeated(program: Program) -> frozenset[Program]:
 
 def bind_program(program: Program, args: Sequence[Any]) -> list[Any]:
     """Apply `program` under one of JAX's traces."""
-    primitive = program_on_devices_p if _needs_devices(program) else program_p
-    return primitive.bind(*args, program=program)
+    return primitive_of(program).bind(*args, program=program)
+
+
+def primitive_of(program: Program) -> backend.JaxPrimitive:
+    """The JAX primitive that stands for `program`."""
+    return program_on_devices_p if _needs_devices(program) else program_p
 
 
 def _needs_devices(program: Program) -> bool:

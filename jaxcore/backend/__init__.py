@@ -8,6 +8,7 @@ rules      JAX's rules of its own primitives, running on our tracers
 keys       random keys
 dispatch   the C++ dispatcher
 effects    which effects are ordered, JAX's callback for debugging
+staging    a call of one primitive as `jax.jit` traces it
 lowering   MLIR
 mesh       meshes and named axes
 """
@@ -93,6 +94,7 @@ from jaxcore.backend.keys import (
 )
 from jaxcore.backend.dispatch import NonFinite, dispatcher, fast_path
 from jaxcore.backend.effects import debug_callback_p, debug_effect, is_value, ordered_effects
+from jaxcore.backend.staging import traced_call
 from jaxcore.backend.lowering import (
     TOKEN,
     TokenSet,
