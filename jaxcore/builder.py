@@ -47,6 +47,7 @@ class Builder:
         name: str,
         out: Sequence[Any],
         operands: Sequence[Any],
+        /,
         regions: builtins.int = 0,
         **attributes: Any,
     ) -> Any:
@@ -249,12 +250,27 @@ class Builder:
             return self.program(program, operands)
         order = backend.ordered_effects(program.effects)
         avals_out = [*[backend.TOKEN] * len(order), *program.out_avals]
+        tokens = [self.tokens[e] for e in order]
+        op = func_dialect.CallOp(
+            [self.type(a) for a in avals_out], self.function(program), [*tokens, *operands]
+        )
+        if program in self.outlined:
+            op.attributes["mhlo.frontend_attributes"] = ir.DictAttr.get(
+                {"inlineable": ir.StringAttr.get("false")}
+            )
+        return self._take_tokens(order, op.results)
+
+    def function(self, program: Program) -> Any:
+        """The name of the private function that `program` is in this module, emitted once."""
         key = ("jaxcore", program)
         function = self.cache.get(key)
         if function is None:
-            avals_in = [*[backend.TOKEN] * len(order), *program.in_avals]
+            module = self.ctx.module_context
+            order = backend.ordered_effects(program.effects)
+            tokens = [backend.TOKEN] * len(order)
             types = ir.FunctionType.get(
-                [self.type(a) for a in avals_in], [self.type(a) for a in avals_out]
+                [self.type(a) for a in (*tokens, *program.in_avals)],
+                [self.type(a) for a in (*tokens, *program.out_avals)],
             )
             with ir.InsertionPoint.at_block_begin(module.module.body):
                 function = func_dialect.FuncOp(_symbol(program.name), types)
@@ -265,14 +281,7 @@ class Builder:
                 run = lambda *values: self.program(program, values)
                 func_dialect.ReturnOp(self._threaded(order, list(block.arguments), run))
             self.cache[key] = function
-        name = ir.FlatSymbolRefAttr.get(function.name.value)
-        tokens = [self.tokens[e] for e in order]
-        op = func_dialect.CallOp([self.type(a) for a in avals_out], name, [*tokens, *operands])
-        if program in self.outlined:
-            op.attributes["mhlo.frontend_attributes"] = ir.DictAttr.get(
-                {"inlineable": ir.StringAttr.get("false")}
-            )
-        return self._take_tokens(order, op.results)
+        return ir.FlatSymbolRefAttr.get(function.name.value)
 
 
 @lru_cache(4096)

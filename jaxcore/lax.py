@@ -41,13 +41,25 @@ from jaxcore.control import fori_loop, map, scan, while_loop
 
 # --- shapes and indexing: names of the files on shapes, products and indexing ---
 from jaxcore.numpy.indexing import gather
-from jaxcore.numpy.lax_conv import (
-    conv, conv_general_dilated, conv_with_general_padding, reduce_window,
+from jaxcore.numpy.lax_arrange import (
+    broadcast_like, broadcast_to_rank, empty, index_take, stack, tile, unstack,
 )
-from jaxcore.numpy.lax_dot import dot_general
+from jaxcore.numpy.lax_conv import (
+    conv, conv_general_dilated, conv_general_dilated_local, conv_general_dilated_patches,
+    conv_transpose, conv_with_general_padding,
+)
+from jaxcore.numpy.lax_dot import batch_matmul, dot, dot_general, ragged_dot, ragged_dot_general
 from jaxcore.numpy.lax_dynamic import (
     dynamic_index_in_dim, dynamic_slice, dynamic_slice_in_dim, dynamic_update_index_in_dim,
     dynamic_update_slice, dynamic_update_slice_in_dim,
+)
+from jaxcore.numpy.lax_misc import (
+    approx_max_k, approx_min_k, composite, optimization_barrier, rng_bit_generator, rng_uniform,
+    sort_key_val,
+)
+from jaxcore.numpy.lax_reduce import reduce, reduce_window
+from jaxcore.numpy.lax_scatter import (
+    scatter, scatter_add, scatter_apply, scatter_max, scatter_min, scatter_mul, scatter_sub,
 )
 from jaxcore.numpy.lax_shapes import (
     broadcast, broadcast_in_dim, broadcasted_iota, collapse, concatenate, expand_dims, full,

@@ -9,6 +9,7 @@ import jax
 from jax._src import core, dispatch
 from jax._src.ad_util import SymbolicZero
 from jax._src.interpreters import ad, batching
+from jax._src.lax.lax import composite_p, ragged_dot_general_p  # noqa: F401
 
 from jaxcore.backend.traces import JaxPrimitive, UndefinedPrimal, Zero
 

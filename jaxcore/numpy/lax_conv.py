@@ -1,30 +1,34 @@
-"""The functions of `jaxcore.lax` for convolution and sliding windows."""
+"""The functions of `jaxcore.lax` for convolution."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from operator import index
 from typing import Any
 
 import jax
 import numpy as np
 
-from jaxcore import backend
+from jaxcore.backend import ShapedArray
 from jaxcore.numpy.creation import user_dtype
-from jaxcore.numpy.lax_dot import resolve_precision
+from jaxcore.numpy.lax_dot import dot_general, resolve_precision
 from jaxcore.numpy.operand import typed
+from jaxcore.ops.compare import eq
 from jaxcore.ops.conv import ConvDims, conv_general_dilated_p
-from jaxcore.ops.rules import kind_of
-from jaxcore.ops.window import (
-    extreme_identity,
-    reduce_window_max_p,
-    reduce_window_min_p,
-    reduce_window_sum_p,
-)
-from jaxcore.trace import bind
+from jaxcore.ops.convert import convert
+from jaxcore.ops.rules import broadcast_in_dim, reshape, transpose
+from jaxcore.ops.shape import inverse, rev_p
+from jaxcore.trace import aval_of, bind
 
-__all__ = ["conv", "conv_general_dilated", "conv_with_general_padding", "reduce_window"]
+__all__ = [
+    "conv",
+    "conv_general_dilated",
+    "conv_general_dilated_local",
+    "conv_general_dilated_patches",
+    "conv_transpose",
+    "conv_with_general_padding",
+]
 
 Array = jax.Array
 
@@ -33,7 +37,7 @@ def _ints(values: Any) -> tuple[int, ...]:
     return tuple([index(v) for v in values])
 
 
-def _explicit_padding(
+def explicit_padding(
     sizes: Sequence[int], windows: Sequence[int], strides: Sequence[int], padding: Any
 ) -> tuple[tuple[int, int], ...]:
     """(before, after) along each axis, from pairs or from "SAME", "SAME_LOWER", "VALID"."""
@@ -111,7 +115,7 @@ def conv_general_dilated(
             max((ty.shape[i] - 1) * d + 1, 0)
             for i, d in zip(dims.rhs_spec[2:], atrous, strict=True)
         ]
-        padding = _explicit_padding(
+        padding = explicit_padding(
             [tx.shape[i] for i in dims.lhs_spec[2:]], windows, strides, padding
         )
     return bind(
@@ -174,103 +178,208 @@ def conv_with_general_padding(
     )
 
 
-def _kind_of_window(computation: Any) -> str | None:
-    """Which reduction a combining function is; None for another."""
-    from jaxcore import lax as ours
+# --- transposed -----------------------------------------------------------------------------------
 
-    for name in ("add", "max", "min"):
-        if computation is getattr(jax.lax, name) or computation is getattr(ours, name):
-            return name
-    return None
+_DEFAULT_LAYOUTS = {
+    2: ("NC", "IO", "NC"),
+    3: ("NHC", "HIO", "NHC"),
+    4: ("NHWC", "HWIO", "NHWC"),
+    5: ("NHWDC", "HWDIO", "NHWDC"),
+}
 
 
-def reduce_window(
-    operand: Any,
-    init_value: Any,
-    computation: Callable[..., Any],
-    window_dimensions: Sequence[int],
-    window_strides: Sequence[int] | None,
+def conv_transpose(
+    lhs: Any,
+    rhs: Any,
+    strides: Sequence[int],
     padding: Any,
-    base_dilation: Sequence[int] | None = None,
-    window_dilation: Sequence[int] | None = None,
-) -> Any:
-    """`computation` over the elements of each window that slides over `operand`.
+    rhs_dilation: Sequence[int] | None = None,
+    dimension_numbers: Any = None,
+    transpose_kernel: bool = False,
+    precision: Any = None,
+    preferred_element_type: Any = None,
+    use_consistent_padding: bool = False,
+) -> Array:
+    """The transpose of a convolution: the input is spread by `strides`, then convolved.
 
     Args:
-      operand: array, or a pytree of them.
-      init_value: where each window begins, and the value of padding.
-      computation: function of two values; `lax.add`, `lax.max` and `lax.min` with their neutral
-        `init_value` have derivatives.
-      window_dimensions: size of the window along each axis.
-      window_strides: step of the window along each axis.
-      padding: "SAME", "VALID", or (before, after) for each axis.
-      base_dilation: distance between neighbours of the operand.
-      window_dilation: distance between neighbours inside the window.
+      lhs: the input.
+      rhs: the kernel.
+      strides: by how much each spatial axis grows.
+      padding: "SAME", "VALID", or (before, after) for each spatial axis: of the spread input, or
+        with `use_consistent_padding` of the convolution that this is the transpose of.
+      rhs_dilation: distance between neighbours of the kernel.
+      dimension_numbers: see `conv_general_dilated`; by default channels come last.
+      transpose_kernel: turn the kernel round and exchange its feature axes, so that this is the
+        transpose of the convolution with the same kernel.
+      precision: see `dot_general`.
+      preferred_element_type: dtype to accumulate in and return.
+      use_consistent_padding: see `padding`.
 
     Example:
       >>> import jaxcore.numpy as jnp
       >>> from jaxcore import lax
-      >>> lax.reduce_window(jnp.arange(6.0), 0.0, lax.add, (2,), (2,), "VALID")
-      Array([1., 5., 9.], dtype=float32)
+      >>> lax.conv_transpose(jnp.ones((1, 4, 4, 3)), jnp.ones((2, 2, 3, 8)), (2, 2), "SAME").shape
+      (1, 8, 8, 8)
     """
-    kind = _kind_of_window(computation)
-    concrete = isinstance(init_value, int | float | np.generic | np.ndarray) or (
-        isinstance(init_value, jax.Array) and not isinstance(init_value, backend.Tracer)
+    _, tx = typed("conv_transpose", lhs)
+    y, ty = typed("conv_transpose", rhs, 1)
+    rank = len(tx.shape)
+    if rank != len(ty.shape) or rank < 2:
+        raise TypeError(
+            "conv_transpose needs an input and a kernel of one rank of 2 or more, got shapes "
+            f"{tuple(tx.shape)} and {tuple(ty.shape)}."
+        )
+    if dimension_numbers is None:
+        if rank not in _DEFAULT_LAYOUTS:
+            raise ValueError(
+                f"conv_transpose has no default dimension_numbers for rank {rank}. Fix: pass them."
+            )
+        dimension_numbers = _DEFAULT_LAYOUTS[rank]
+    dims = jax.lax.conv_dimension_numbers(tx.shape, ty.shape, dimension_numbers)
+    atrous = (1,) * (rank - 2) if rhs_dilation is None else _ints(rhs_dilation)
+    if use_consistent_padding or padding in ("SAME", "VALID"):
+        each = [padding] * (rank - 2) if isinstance(padding, str) else padding
+        sizes = [(ty.shape[i] - 1) * d + 1 for i, d in zip(dims.rhs_spec[2:], atrous, strict=True)]
+        padding = [_spread_padding(*of) for of in zip(sizes, strides, each, strict=True)]
+    if transpose_kernel:
+        y = bind(rev_p, y, dimensions=tuple(dims.rhs_spec[2:]))
+        order = list(range(rank))
+        out, into = dims.rhs_spec[:2]
+        order[out], order[into] = into, out
+        y = transpose(y, order)
+    return conv_general_dilated(
+        lhs,
+        y,
+        (1,) * (rank - 2),
+        padding,
+        strides,
+        atrous,
+        dims,
+        precision=precision,
+        preferred_element_type=preferred_element_type,
     )
-    single = isinstance(operand, jax.Array | np.ndarray)
-    if kind is None or not single or not concrete or np.ndim(init_value):
-        same = getattr(jax.lax, kind) if kind is not None else computation
-        return jax.lax.reduce_window(
-            operand,
-            init_value,
-            same,
-            window_dimensions,
-            window_strides,
-            padding,
-            base_dilation,
-            window_dilation,
-        )
-    x, aval = typed("reduce_window", operand)
-    value = float(init_value) if kind_of(aval.dtype) == "f" else init_value
-    neutral = (
-        0
-        if kind == "add"
-        else (
-            extreme_identity(aval.dtype, kind == "max")
-            if kind_of(aval.dtype) in "biuf"
-            else math.nan
-        )
+
+
+def _spread_padding(size: int, stride: int, padding: Any) -> tuple[int, int]:
+    """Padding of the spread input that undoes `padding` of a convolution by a window of `size`."""
+    if padding == "SAME":
+        total = size + stride - 2
+        before = size - 1 if stride > size - 1 else -(-total // 2)
+    elif padding == "VALID":
+        total = size + stride - 2 + max(size - stride, 0)
+        before = size - 1
+    elif isinstance(padding, Sequence) and not isinstance(padding, str):
+        before, after = (size - 1 - p for p in padding)
+        return before, after
+    else:
+        raise ValueError(f"conv_transpose: invalid padding {padding!r}.")
+    return before, total - before
+
+
+# --- patches --------------------------------------------------------------------------------------
+
+
+def conv_general_dilated_patches(
+    lhs: Any,
+    filter_shape: Sequence[int],
+    window_strides: Sequence[int],
+    padding: Any,
+    lhs_dilation: Sequence[int] | None = None,
+    rhs_dilation: Sequence[int] | None = None,
+    dimension_numbers: Any = None,
+    precision: Any = None,
+    preferred_element_type: Any = None,
+) -> Array:
+    """The windows that a convolution looks at, each laid out along the feature axis.
+
+    Args:
+      lhs: the input: batch, features and spatial axes.
+      filter_shape: size of the window.
+      window_strides, padding, lhs_dilation, rhs_dilation: see `conv_general_dilated`.
+      dimension_numbers: see `conv_general_dilated`; the kernel's part says nothing here.
+      precision: of the input.
+      preferred_element_type: dtype to return.
+
+    Returns:
+      An array whose feature axis has features × window elements, features outermost.
+    """
+    _, tx = typed("conv_general_dilated_patches", lhs)
+    window = _ints(filter_shape)
+    dims = jax.lax.conv_dimension_numbers(tx.shape, (1, 1, *window), dimension_numbers)
+    size, features = math.prod(window), tx.shape[dims.lhs_spec[1]]
+    # One output feature for each place in the window: a kernel that is 1 there and 0 elsewhere.
+    places = ShapedArray((size, size), np.dtype(np.int32))
+    row, column = (
+        broadcast_in_dim(np.arange(size, dtype=np.int32), places.shape, (i,)) for i in (0, 1)
     )
-    if value != neutral or (kind == "add" and kind_of(aval.dtype) == "b"):
-        return jax.lax.reduce_window(
-            operand,
-            init_value,
-            getattr(jax.lax, kind),
-            window_dimensions,
-            window_strides,
-            padding,
-            base_dilation,
-            window_dilation,
+    kernel = convert(eq(row, column), tx.dtype)
+    kernel = broadcast_in_dim(kernel, (features, size, size), (1, 2))
+    kernel = reshape(kernel, (features * size, 1, *window))
+    kernel = transpose(kernel, inverse(dims.rhs_spec))
+    return conv_general_dilated(
+        lhs,
+        kernel,
+        window_strides,
+        padding,
+        lhs_dilation,
+        rhs_dilation,
+        dims,
+        feature_group_count=features,
+        precision=None if precision is None else (precision, jax.lax.Precision.DEFAULT),
+        preferred_element_type=preferred_element_type,
+    )
+
+
+def conv_general_dilated_local(
+    lhs: Any,
+    rhs: Any,
+    window_strides: Sequence[int],
+    padding: Any,
+    filter_shape: Sequence[int],
+    lhs_dilation: Sequence[int] | None = None,
+    rhs_dilation: Sequence[int] | None = None,
+    dimension_numbers: Any = None,
+    precision: Any = None,
+) -> Array:
+    """A convolution whose kernel differs from place to place.
+
+    Args:
+      lhs: the input: batch, features and spatial axes.
+      rhs: the kernels: output features, features × window elements (features outermost), and one
+        spatial axis for each of the output.
+      window_strides, padding: see `conv_general_dilated`.
+      filter_shape: size of the window.
+      lhs_dilation, rhs_dilation, dimension_numbers: see `conv_general_dilated`.
+      precision: see `dot_general`.
+    """
+    resolved = resolve_precision(precision)
+    if resolved is not None and not isinstance(resolved, tuple):
+        raise ValueError(
+            f"Unsupported precision for conv_general_dilated_local: {precision}. Fix: pass a "
+            "lax.Precision, or a pair of them."
         )
-    rank = len(aval.shape)
-    window = _ints(window_dimensions)
-    strides = (1,) * rank if window_strides is None else _ints(window_strides)
-    base = (1,) * rank if base_dilation is None else _ints(base_dilation)
-    inner = (1,) * rank if window_dilation is None else _ints(window_dilation)
-    if isinstance(padding, str):
-        dilated = [max((n - 1) * d + 1, 0) for n, d in zip(window, inner, strict=True)]
-        padding = _explicit_padding(aval.shape, dilated, strides, padding)
-    primitive = {
-        "add": reduce_window_sum_p,
-        "max": reduce_window_max_p,
-        "min": reduce_window_min_p,
-    }[kind]
-    return bind(
-        primitive,
-        x,
-        window_dimensions=window,
-        window_strides=strides,
-        padding=tuple([_ints(p) for p in padding]),
-        base_dilation=base,
-        window_dilation=inner,
+    patches = conv_general_dilated_patches(
+        lhs,
+        filter_shape,
+        window_strides,
+        padding,
+        lhs_dilation,
+        rhs_dilation,
+        dimension_numbers,
+        precision=None if resolved is None else resolved[0],
+    )
+    shape = aval_of(typed("conv_general_dilated_local", lhs)[0]).shape
+    dims = jax.lax.conv_dimension_numbers(shape, (1, 1, *filter_shape), dimension_numbers)
+    places = sorted(zip(dims.out_spec[2:], dims.rhs_spec[2:], strict=True))
+    batch = tuple([a for a, _ in places]), tuple([b for _, b in places])
+    contract = (dims.out_spec[1],), (dims.rhs_spec[1],)
+    out = dot_general(patches, rhs, (contract, batch), precision=precision)
+    # What comes out is the places, the batch, the output features.
+    order = [*dims.out_spec[:2]]
+    last = len(shape) - 2
+    source = iter(range(last))
+    return transpose(
+        out,
+        [last + order.index(i) if i in order else next(source) for i in range(len(shape))],
     )

@@ -12,11 +12,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxcore import backend
 from jaxcore.backend import ShapedArray
+from jaxcore.ops.indexing import dynamic_update_slice_p
+from jaxcore.ops.pieces import slice_p
 from jaxcore.ops.rules import move_dim, reshape
+from jaxcore.ops.shape import dropping
 from jaxcore.primitive import Primitive
 from jaxcore.trace import aval_of, bind
 
@@ -27,6 +31,8 @@ __all__ = [
     "random_split_p",
     "random_unwrap_p",
     "random_wrap_p",
+    "rng_bit_generator_p",
+    "rng_uniform_p",
     "threefry2x32_p",
 ]
 
@@ -65,10 +71,10 @@ def _along(box: list[Primitive]) -> Any:
     return rule
 
 
-def _per_key(name: str, type: Any, jax: Any, cost: Any) -> Primitive:
+def _per_key(name: str, type: Any, theirs: Any, cost: Any) -> Primitive:
     """A record of an operation on each element of one operand."""
     box: list[Primitive] = []
-    record = Primitive(name, type, batch=_along(box), cost=cost, jax=jax)
+    record = Primitive(name, type, batch=_along(box), cost=cost, jax=theirs)
     box.append(record)
     return record
 
@@ -179,3 +185,63 @@ random_wrap_p = Primitive(
     "random_wrap", _wrap_type, batch=_wrap_batch, cost=_free, jax=backend.random_wrap_p
 )
 random_unwrap_p = _per_key("random_unwrap", _unwrap_type, backend.random_unwrap_p, _free)
+
+
+# --- the platform's own generators --------------------------------------------------------------
+
+
+def _rng_uniform_type(low: ShapedArray, high: ShapedArray, *, shape: Shape) -> ShapedArray:
+    if low.dtype != high.dtype:
+        raise ValueError(
+            f"Arguments to rng_uniform must have identical dtypes, got {low.dtype} and "
+            f"{high.dtype}."
+        )
+    if low.shape or high.shape:
+        raise ValueError(
+            f"Arguments to rng_uniform must be scalars; got shapes {tuple(low.shape)} and "
+            f"{tuple(high.shape)}."
+        )
+    return ShapedArray(shape, low.dtype, weak_type=low.weak_type and high.weak_type)
+
+
+def _no_derivative(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> Any:
+    raise NotImplementedError(
+        "Differentiation rule for 'rng_uniform' not implemented. Fix: scale samples of (0, 1)."
+    )
+
+
+rng_uniform_p = Primitive(
+    "rng_uniform", _rng_uniform_type, jvp=_no_derivative, cost=_free, jax=jax.lax.rng_uniform_p
+)
+
+
+def _generator_type(
+    key: ShapedArray, *, shape: Shape, dtype: Any, algorithm: Any
+) -> list[ShapedArray]:
+    return [key, ShapedArray(shape, dtype)]
+
+
+def _generator_batch(
+    size: int, args: Sequence[Any], dims: Sequence[int], *, shape: Shape, **params: Any
+) -> Any:
+    """The first key makes the bits of all examples, as in JAX; the other keys stay as they are."""
+    keys = move_dim(args[0], dims[0], 0)
+    rest = aval_of(keys).shape[1:]
+    first = bind(
+        slice_p, keys, start_indices=(0,) * (1 + len(rest)), limit_indices=(1, *rest), strides=None
+    )
+    key, bits = bind(rng_bit_generator_p, reshape(first, rest), shape=(size, *shape), **params)
+    starts = [np.int32(0)] * (1 + len(rest))
+    return [bind(dynamic_update_slice_p, keys, reshape(key, (1, *rest)), *starts), bits], [0, 0]
+
+
+rng_bit_generator_p = Primitive(
+    "rng_bit_generator",
+    _generator_type,
+    batch=_generator_batch,
+    cost=_hashes,
+    jax=jax.lax.rng_bit_generator_p,
+    from_jax=dropping({"out_sharding": None}),
+    to_jax=lambda params: {**params, "out_sharding": None},
+    multiple_results=True,
+)

@@ -238,11 +238,12 @@ reduce_min_p = _extremum("reduce_min", min_p, highest)
 # --- logic --------------------------------------------------------------------------------------
 
 
-def _all_ones(dtype: Any) -> Any:
+def all_ones(dtype: Any) -> Any:
+    """The identity of the bitwise and."""
     return True if dtype == BOOL else np.invert(np.zeros((), dtype))
 
 
-reduce_and_p = _reduction("reduce_and", "biu", "stablehlo.and", _all_ones)
+reduce_and_p = _reduction("reduce_and", "biu", "stablehlo.and", all_ones)
 reduce_or_p = _reduction("reduce_or", "biu", "stablehlo.or", lambda dtype: 0)
 reduce_xor_p = _reduction("reduce_xor", "biu", "stablehlo.xor", lambda dtype: 0)
 

@@ -11,14 +11,14 @@ import numpy as np
 
 from jaxcore import backend
 from jaxcore.backend import ShapedArray
-from jaxcore.ir import param_key
 from jaxcore.ops.arithmetic import add, div, mul, neg
-from jaxcore.ops.compare import clamp_p, eq, select
+from jaxcore.ops.compare import eq, select
 from jaxcore.ops.indexing import FILL, GatherDims, Mode, bumped, gather_p, jax_type
 from jaxcore.ops.rules import full, kind_of, move_dim
+from jaxcore.ops.scatter_lowering import ScatterDims, lower_scatter
 from jaxcore.ops.shape import batched_at, broadcast_in_dim_p, iota_p, no_cost, reshape_p
 from jaxcore.primitive import Linear, Primitive, mirror
-from jaxcore.trace import aval_of, bind, trace_program
+from jaxcore.trace import aval_of, bind
 
 __all__ = [
     "ScatterDims",
@@ -30,9 +30,6 @@ __all__ = [
     "scatter_p",
     "scatter_sub_p",
 ]
-
-ScatterDims = jax.lax.ScatterDimensionNumbers
-
 
 # --- the gather that undoes a scatter -----------------------------------------------------------
 
@@ -267,86 +264,6 @@ def _extremum_jvp(box: list[Primitive]) -> Callable[..., Any]:
     return jvp
 
 
-# --- lowering -----------------------------------------------------------------------------------
-
-_clamp_programs: dict[Any, Any] = {}
-
-
-def _clamped(b: Any, operands: Sequence[Any], avals: Sequence[ShapedArray], d: ScatterDims) -> Any:
-    """Indices moved so that every window lies inside."""
-    key = (*avals, param_key({"d": d}))
-    found = _clamp_programs.get(key)
-    if found is None:
-        shape, updates = avals[0].shape, avals[2].shape
-        windows = iter([updates[i] for i in d.update_window_dims])
-        sizes = [
-            1 if i in d.inserted_window_dims or i in d.operand_batching_dims else next(windows)
-            for i in range(len(shape))
-        ]
-        bounds = [shape[i] - sizes[i] for i in d.scatter_dims_to_operand_dims]
-        found = _clamp_programs[key] = trace_program(
-            lambda i: [_clamp_columns(i, bounds)], [avals[1]], "clamp"
-        )[0]
-    return b.program(found, [operands[1]])[0]
-
-
-def _clamp_columns(indices: Any, bounds: Sequence[int]) -> Any:
-    from jaxcore.ops.pieces import concatenate_p
-
-    aval = aval_of(indices)
-    limit = jax.numpy.iinfo(aval.dtype).max
-    columns = [full(min(n, limit), ShapedArray((1,), aval.dtype)) for n in bounds]
-    upper = columns[0] if len(columns) == 1 else bind(concatenate_p, *columns, dimension=0)
-    upper = bind(
-        broadcast_in_dim_p, upper, shape=aval.shape, broadcast_dimensions=(len(aval.shape) - 1,)
-    )
-    return bind(clamp_p, aval.dtype.type(0), indices, upper)
-
-
-def _lower(combine: str | None) -> Callable[..., Any]:
-    def lower(
-        b: Any,
-        operands: Sequence[Any],
-        avals_in: Any,
-        avals_out: Any,
-        *,
-        dimension_numbers: ScatterDims,
-        indices_are_sorted: bool,
-        unique_indices: bool,
-        mode: Mode,
-    ) -> list[Any]:
-        d = dimension_numbers
-        x, indices, updates = operands
-        if mode == Mode.CLIP and d.scatter_dims_to_operand_dims:
-            indices = _clamped(b, operands, avals_in, d)
-        numbers = b.parse(
-            f"#stablehlo.scatter<update_window_dims = {list(d.update_window_dims)}, "
-            f"inserted_window_dims = {list(d.inserted_window_dims)}, "
-            f"input_batching_dims = {list(d.operand_batching_dims)}, "
-            f"scatter_indices_batching_dims = {list(d.scatter_indices_batching_dims)}, "
-            f"scatter_dims_to_operand_dims = {list(d.scatter_dims_to_operand_dims)}, "
-            f"index_vector_dim = {len(avals_in[1].shape) - 1}>"
-        )
-        op = b.op(
-            "stablehlo.scatter",
-            avals_out,
-            [x, indices, updates],
-            regions=1,
-            scatter_dimension_numbers=numbers,
-            indices_are_sorted=b.parse("true" if indices_are_sorted else "false"),
-            unique_indices=b.parse("true" if unique_indices else "false"),
-        )
-        point = ShapedArray((), avals_out[0].dtype)
-        b.region(
-            op,
-            [point, point],
-            lambda old, new: [new] if combine is None else b.one(combine, point, old, new),
-        )
-        return [op.results[0]]
-
-    return lower
-
-
 # --- records ------------------------------------------------------------------------------------
 
 
@@ -359,7 +276,7 @@ def _scatter(name: str, combine: str | None, jvp: Any, transpose: Any) -> Primit
         jax_type(theirs, update_jaxpr=None, update_consts=()),
         jvp=jvp(box) if jvp in (_sum_jvp, _extremum_jvp) else jvp,
         transpose=transpose,
-        lower=_lower(combine),
+        lower=lower_scatter(combine),
         cost=no_cost if combine is None else _cost,
     )
     box.append(record)
@@ -374,8 +291,12 @@ def _scatter(name: str, combine: str | None, jvp: Any, transpose: Any) -> Primit
         special = backend.is_extended(dtype) or (
             kind_of(dtype) == "c" and combine in ("stablehlo.minimum", "stablehlo.maximum")
         )
-        if special or (combine is None and update is not None):
+        if special:
             return None
+        if combine is None and update is not None:
+            from jaxcore.ops.scatter_apply import from_update
+
+            return from_update(args, update, kept)
         return record, args, kept
 
     return record

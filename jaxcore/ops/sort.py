@@ -8,13 +8,14 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxcore import backend
 from jaxcore.backend import ShapedArray
 from jaxcore.ops.compare import compare_lower
 from jaxcore.ops.rules import BOOL, accept, installed_params, kind_of, move_dim, with_defaults
 from jaxcore.primitive import Primitive
 from jaxcore.trace import aval_of, bind
 
-__all__ = ["sort_p", "top_k_p"]
+__all__ = ["approx_top_k_p", "sort_p", "top_k_p"]
 
 
 def _take(x: Any, indices: Any, axis: int) -> Any:
@@ -200,5 +201,39 @@ top_k_p = Primitive(
     to_jax=with_defaults(
         installed_params(lambda x: jax.lax.top_k(x, 1), np.zeros((1,), np.float32))
     ),
+    multiple_results=True,
+)
+
+
+# --- approx_top_k -------------------------------------------------------------------------------
+
+
+def _approx_type(x: ShapedArray, **params: Any) -> list[ShapedArray]:
+    return backend.abstract_eval(jax.lax.approx_top_k_p, [x], params)[0]
+
+
+def _approx_jvp(
+    primals: Sequence[Any], tangents: Sequence[Any], *, reduction_dimension: int, **params: Any
+) -> Any:
+    axis = reduction_dimension
+    values, indices = bind(approx_top_k_p, *primals, reduction_dimension=axis, **params)
+    return [values, indices], [_take(tangents[0], indices, axis), None]
+
+
+def _approx_batch(
+    size: int, args: Sequence[Any], dims: Sequence[int], *, reduction_dimension: int, **params: Any
+) -> Any:
+    d = dims[0]
+    axis = reduction_dimension % (len(aval_of(args[0]).shape) - 1)
+    return bind(approx_top_k_p, *args, reduction_dimension=axis + (d <= axis), **params), [d, d]
+
+
+# How it is computed depends on the platform: exactly on CPU and GPU, in one pass on TPU.
+approx_top_k_p = Primitive(
+    "approx_top_k",
+    _approx_type,
+    jvp=_approx_jvp,
+    batch=_approx_batch,
+    jax=jax.lax.approx_top_k_p,
     multiple_results=True,
 )

@@ -24,15 +24,20 @@ from jaxcore.primitive import Primitive
 from jaxcore.trace import aval_of, bind
 
 __all__ = [
+    "WINDOW",
+    "batched_window",
     "extreme_identity",
     "reduce_window_max_p",
     "reduce_window_min_p",
     "reduce_window_sum_p",
     "select_and_gather_add_p",
     "select_and_scatter_add_p",
+    "window_attributes",
+    "window_shape",
 ]
 
-_neutral = {
+# The settings of a window, and what they are along an axis over which it does not slide.
+WINDOW = {
     "window_dimensions": 1,
     "window_strides": 1,
     "padding": (0, 0),
@@ -52,11 +57,35 @@ def extreme_identity(dtype: Any, greatest: bool) -> Any:
     return info.min if greatest else info.max
 
 
-def _batched_params(params: dict[str, Any], at: int) -> dict[str, Any]:
+def batched_window(params: dict[str, Any], at: int) -> dict[str, Any]:
     """The settings with one more dimension at `at`, over which no window slides."""
     return {
-        name: (*value[:at], _neutral[name], *value[at:]) if name in _neutral else value
+        name: (*value[:at], WINDOW[name], *value[at:]) if name in WINDOW else value
         for name, value in params.items()
+    }
+
+
+def window_shape(x: ShapedArray, window: dict[str, Any]) -> tuple[int, ...]:
+    """The shape of a reduction of `x` over windows."""
+    return reduce_window_max_p.type(x, **window).shape
+
+
+def window_attributes(
+    b: Any,
+    *,
+    window_dimensions: Any,
+    window_strides: Any,
+    padding: Any,
+    base_dilation: Any,
+    window_dilation: Any,
+) -> dict[str, Any]:
+    """The attributes of a reduction over windows."""
+    return {
+        "window_dimensions": b.ints(window_dimensions),
+        "window_strides": b.ints(window_strides),
+        "base_dilations": b.ints(base_dilation),
+        "window_dilations": b.ints(window_dilation),
+        "padding": b.parse(_pairs(padding)),
     }
 
 
@@ -65,37 +94,19 @@ def _batched_params(params: dict[str, Any], at: int) -> dict[str, Any]:
 
 def _window_batch(box: list[Primitive]) -> Callable[..., Any]:
     def rule(size: int, args: Sequence[Any], dims: Sequence[Any], **params: Any) -> Any:
-        return bind(box[0], args[0], **_batched_params(params, dims[0])), dims[0]
+        return bind(box[0], args[0], **batched_window(params, dims[0])), dims[0]
 
     return rule
 
 
 def _window_lower(combine: str, identity: Callable[[Any], Any]) -> Callable[..., Any]:
     def lower(
-        b: Any,
-        operands: Sequence[Any],
-        avals_in: Any,
-        avals_out: Any,
-        *,
-        window_dimensions: Any,
-        window_strides: Any,
-        padding: Any,
-        base_dilation: Any,
-        window_dilation: Any,
+        b: Any, operands: Sequence[Any], avals_in: Any, avals_out: Any, **window: Any
     ) -> list[Any]:
         point = ShapedArray((), avals_in[0].dtype)
         start = b.constant(identity(point.dtype), point)
-        op = b.op(
-            "stablehlo.reduce_window",
-            avals_out,
-            [*operands, start],
-            regions=1,
-            window_dimensions=b.ints(window_dimensions),
-            window_strides=b.ints(window_strides),
-            base_dilations=b.ints(base_dilation),
-            window_dilations=b.ints(window_dilation),
-            padding=b.parse(_pairs(padding)),
-        )
+        attributes = window_attributes(b, **window)
+        op = b.op("stablehlo.reduce_window", avals_out, [*operands, start], regions=1, **attributes)
         b.region(op, [point, point], lambda x, y: b.one(combine, point, x, y))
         return [op.results[0]]
 
@@ -229,7 +240,7 @@ def _pair_jvp(box: list[Primitive]) -> Callable[..., Any]:
 def _pair_batch(box: list[Primitive]) -> Callable[..., Any]:
     def rule(size: int, args: Sequence[Any], dims: Sequence[int | None], **params: Any) -> Any:
         moved = [batched_at(x, d, 0, size) for x, d in zip(args, dims, strict=True)]
-        return bind(box[0], *moved, **_batched_params(params, 0)), 0
+        return bind(box[0], *moved, **batched_window(params, 0)), 0
 
     return rule
 
