@@ -51,8 +51,11 @@ def lower_program(
     leaves: Sequence[Any],
     donated: Sequence[bool],
     name: str,
+    platforms: Sequence[str] | None = None,
 ) -> tuple[Any, list[bool]]:
-    """JAX's lowered form of a program whose unused inputs are left out."""
+    """JAX's lowered form of a program whose unused inputs are left out; for the current backend
+    unless `platforms` are named.
+    """
     used: set[Any] = {x for eq in program.equations for x in eq.inputs if type(x) is Var}
     used.update(x for x in program.outputs if type(x) is Var)
     kept = [v in used for v in program.inputs]
@@ -75,4 +78,6 @@ def lower_program(
             donate,
             name,
         )
-        return traced.lower(), kept
+        return traced.lower(
+            lowering_platforms=None if platforms is None else tuple(platforms)
+        ), kept

@@ -3,21 +3,34 @@
 Counted as in papers on models: a multiply-add is two operations, an elementwise operation one for
 each element of its result, whatever its kind or dtype; moving data costs no operations. A loop
 counts as often as it runs, a `while` loop, whose length nobody knows, once, and a choice as its
-dearest branch.
+dearest branch. Bytes are what the equations read and write when nothing is fused.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from jaxcore import backend
+from jaxcore.cost_rules import COSTS, elements
 from jaxcore.ir import Equation, Literal, Program
 
-__all__ = ["flops_by_path", "program_bytes", "program_flops"]
+__all__ = [
+    "Work",
+    "flops_by_path",
+    "program_bytes",
+    "program_flops",
+    "unbounded_loops",
+    "work_by_path",
+]
 
-Cost = Callable[..., int]
+
+class Work(NamedTuple):
+    """Floating-point operations, and bytes read and written."""
+
+    flops: int
+    bytes: int
 
 
 def program_flops(program: Program) -> int:
@@ -29,10 +42,18 @@ def program_flops(program: Program) -> int:
       >>> program_flops(program)  # 2 · 2 · 3 · 5
       60
     """
-    found = program.memo.get("flops")
-    if found is None:
-        found = program.memo["flops"] = sum(_flops(eq) for eq in program.equations)
-    return found
+    return sum(work.flops for work in _work(program).values())
+
+
+def program_bytes(program: Program) -> int:
+    """Bytes that the equations read and write when nothing is fused; an upper bound of the traffic.
+
+    Example:
+      >>> import jaxcore, jaxcore.numpy as jnp
+      >>> program_bytes(jaxcore.make_jaxpr(jnp.sin)(jnp.ones(3)))  # 12 read, 12 written
+      24
+    """
+    return sum(work.bytes for work in _work(program).values())
 
 
 def flops_by_path(program: Program) -> dict[str, int]:
@@ -51,62 +72,70 @@ def flops_by_path(program: Program) -> dict[str, int]:
       >>> flops_by_path(jaxcore.make_jaxpr(f)(jnp.ones(3)))
       {'wave': 3, '': 3}
     """
-    found = program.memo.get("flops_by_path")
-    if found is None:
-        found = {}
-        for eq in program.equations:
-            for path, flops in _flops_inside(eq):
-                full = "/".join(p for p in (eq.source.path, path) if p)
-                found[full] = found.get(full, 0) + flops
-        program.memo["flops_by_path"] = found
-    return dict(found)
+    return {path: work.flops for path, work in _work(program).items()}
 
 
-def program_bytes(program: Program) -> int:
-    """Bytes that the equations read and write when nothing is fused; an upper bound of the traffic.
+def work_by_path(program: Program) -> dict[str, Work]:
+    """Operations and bytes of each module, as `flops_by_path`.
 
     Example:
       >>> import jaxcore, jaxcore.numpy as jnp
-      >>> program_bytes(jaxcore.make_jaxpr(jnp.sin)(jnp.ones(3)))  # 12 read, 12 written
-      24
+      >>> work_by_path(jaxcore.make_jaxpr(jnp.sin)(jnp.ones(3)))
+      {'': Work(flops=3, bytes=24)}
     """
-    found = program.memo.get("bytes")
+    return dict(_work(program))
+
+
+def unbounded_loops(program: Program) -> tuple[Equation, ...]:
+    """The `while` loops of `program` and of what it calls, which are counted as one step each."""
+    found = program.memo.get("unbounded_loops")
     if found is None:
-        found = program.memo["bytes"] = sum(_bytes(eq) for eq in program.equations)
+        loops: dict[Equation, None] = {}
+        for eq in program.equations:
+            if eq.primitive.name == "while":
+                loops[eq] = None
+            for called in (_called(eq) or ((), 1))[0]:
+                loops.update(dict.fromkeys(unbounded_loops(called)))
+        found = program.memo["unbounded_loops"] = tuple(loops)
     return found
 
 
-def _flops(eq: Equation) -> int:
-    called = _called(eq)
-    if called is not None:
-        programs, times = called
-        return times * sum(program_flops(p) for p in programs)
-    rule = eq.primitive.cost or _COSTS.get(eq.primitive.name)
-    avals_out = [v.aval for v in eq.outputs]
-    if rule is None:
-        return _elements(avals_out)
-    return int(rule([x.aval for x in eq.inputs], avals_out, **eq.params))
+def _work(program: Program) -> dict[str, Work]:
+    """`work_by_path`, worked out once for each program however often it is called."""
+    found = program.memo.get("work")
+    if found is None:
+        flops: dict[str, int] = {}
+        traffic: dict[str, int] = {}
+        for eq in program.equations:
+            for path, work in _work_inside(eq):
+                full = "/".join(p for p in (eq.source.path, path) if p)
+                flops[full] = flops.get(full, 0) + work.flops
+                traffic[full] = traffic.get(full, 0) + work.bytes
+        found = program.memo["work"] = {p: Work(flops[p], traffic[p]) for p in flops}
+    return found
 
 
-def _flops_inside(eq: Equation) -> Iterator[tuple[str, int]]:
-    """Operations of one equation by path, relative to the equation's own."""
+def _work_inside(eq: Equation) -> Iterator[tuple[str, Work]]:
+    """What one equation does, by path relative to the equation's own."""
     called = _called(eq)
     if called is None:
-        yield "", _flops(eq)
+        yield "", _operation(eq)
         return
     programs, times = called
     for program in programs:
-        for path, flops in flops_by_path(program).items():
-            yield path, flops * times
+        for path, work in _work(program).items():
+            yield path, Work(work.flops * times, work.bytes * times)
 
 
-def _bytes(eq: Equation) -> int:
-    called = _called(eq)
-    if called is not None:
-        programs, times = called
-        return times * sum(program_bytes(p) for p in programs)
-    atoms = [x.aval for x in (*eq.inputs, *eq.outputs) if type(x) is not Literal]
-    return sum(math.ceil(a.size * a.dtype.itemsize) for a in atoms)
+def _operation(eq: Equation) -> Work:
+    rule = eq.primitive.cost or COSTS.get(eq.primitive.name)
+    avals_in, avals_out = [x.aval for x in eq.inputs], [v.aval for v in eq.outputs]
+    if rule is None:
+        flops = elements(avals_out)
+    else:
+        flops = int(rule(avals_in, avals_out, **eq.params))
+    moved = [*(x.aval for x in eq.inputs if type(x) is not Literal), *avals_out]
+    return Work(flops, sum(math.ceil(a.size * a.dtype.itemsize) for a in moved))
 
 
 def _called(eq: Equation) -> tuple[list[Program], int] | None:
@@ -151,105 +180,4 @@ _RUNS: dict[str, Callable[[dict[str, Any]], tuple[Sequence[Any], int]]] = {
     "scan": _scan,
     "while": _while,
     "cond": lambda p: (p["branches"], 1),
-}
-
-
-def _elements(avals: Sequence[Any]) -> int:
-    return sum(a.size for a in avals)
-
-
-def _operand(avals_in: Any, avals_out: Any, **_: Any) -> int:
-    return avals_in[0].size
-
-
-def _nothing(avals_in: Any, avals_out: Any, **_: Any) -> int:
-    return 0
-
-
-def _dot_general(avals_in: Any, avals_out: Any, *, dimension_numbers: Any, **_: Any) -> int:
-    (contract, _), _ = dimension_numbers
-    return 2 * avals_out[0].size * math.prod(avals_in[0].shape[d] for d in contract)
-
-
-def _conv(avals_in: Any, avals_out: Any, *, dimension_numbers: Any, **_: Any) -> int:
-    """Each result sums a window over the input features of its group; padding counts as data."""
-    features_out = dimension_numbers.rhs_spec[0]
-    kernel = avals_in[1]
-    return 2 * avals_out[0].size * (kernel.size // max(kernel.shape[features_out], 1))
-
-
-def _window(avals_in: Any, avals_out: Any, *, window_dimensions: Sequence[int], **_: Any) -> int:
-    return avals_out[0].size * math.prod(window_dimensions)
-
-
-def _sort(avals_in: Any, avals_out: Any, *, dimension: int, **_: Any) -> int:
-    """n·log₂ n comparisons along the sorted dimension."""
-    return avals_in[0].size * _log2(avals_in[0].shape[dimension])
-
-
-def _top_k(avals_in: Any, avals_out: Any, **_: Any) -> int:
-    return avals_in[0].size * _log2(avals_out[0].shape[-1])
-
-
-def _log2(n: int) -> int:
-    return math.ceil(math.log2(max(n, 1)))
-
-
-def _fft(avals_in: Any, avals_out: Any, *, fft_lengths: Sequence[int], **_: Any) -> int:
-    """5·n·log₂ n for a transform of n points."""
-    return 5 * max(avals_in[0].size, avals_out[0].size) * _log2(math.prod(fft_lengths))
-
-
-def _cubic(factor: float) -> Cost:
-    """``factor · m·n·min(m, n)`` for each matrix."""
-
-    def rule(avals_in: Any, avals_out: Any, **_: Any) -> int:
-        a = avals_in[0]
-        return round(factor * a.size * min(a.shape[-2:])) if a.ndim >= 2 else a.size
-
-    return rule
-
-
-def _triangular_solve(avals_in: Any, avals_out: Any, **_: Any) -> int:
-    return avals_out[0].size * avals_in[0].shape[-1]
-
-
-def _scatter(avals_in: Any, avals_out: Any, **_: Any) -> int:
-    return avals_in[2].size
-
-
-_MOVEMENT = """
-    reshape transpose squeeze expand_dims broadcast_in_dim rev slice dynamic_slice
-    dynamic_update_slice pad concatenate split tile gather scatter iota copy copy_p
-    convert_element_type reduce_precision bitcast_convert_type optimization_barrier stop_gradient
-    device_put random_wrap random_unwrap real imag complex sharding_constraint pvary empty
-    create_token debug_callback debug_print unstack stack
-"""
-_REDUCTIONS = """
-    reduce_sum reduce_prod reduce_max reduce_min reduce_and reduce_or reduce_xor argmax argmin
-    reduce select_and_scatter_add
-"""
-_SCATTERS = "scatter-add scatter_add scatter_sub scatter-mul scatter_mul scatter_min scatter_max"
-_WINDOWS = """
-    reduce_window reduce_window_sum reduce_window_max reduce_window_min select_and_gather_add
-"""
-
-# Operations of JAX's primitives (and of ours without a rule) that are not one for each result.
-_COSTS: dict[str, Cost] = {
-    **dict.fromkeys(_MOVEMENT.split(), _nothing),
-    **dict.fromkeys(_REDUCTIONS.split(), _operand),
-    **dict.fromkeys(_SCATTERS.split(), _scatter),
-    **dict.fromkeys(_WINDOWS.split(), _window),
-    "dot_general": _dot_general,
-    "conv_general_dilated": _conv,
-    "sort": _sort,
-    "top_k": _top_k,
-    "fft": _fft,
-    "triangular_solve": _triangular_solve,
-    "cholesky": _cubic(1 / 3),
-    "lu": _cubic(2 / 3),
-    "geqrf": _cubic(4 / 3),
-    "householder_product": _cubic(4 / 3),
-    "eigh": _cubic(9),
-    "svd": _cubic(12),
 }

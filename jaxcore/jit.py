@@ -20,7 +20,7 @@ from jaxcore.ir import Program
 from jaxcore.lower import bind_program
 from jaxcore.ops.call import call
 from jaxcore.signature import Call, Settings, function_name, settings_of
-from jaxcore.stages import Lowered, Traced, eval_shape
+from jaxcore.stages import Lowered, Traced
 from jaxcore.trace import JaxcoreTrace, aval_of, trace_program
 
 __all__ = ["Jitted", "jit", "jit_program"]
@@ -121,7 +121,7 @@ class Jitted:  # noqa: D101 (its docstring is that of the function)
 
     def eval_shape(self, *args: Any, **kwargs: Any) -> Any:
         """The types of the result."""
-        return eval_shape(self.__wrapped__, *args, **kwargs)
+        return self.trace(*args, **kwargs).out_info
 
     def clear_cache(self) -> None:
         """Forget what was traced and compiled."""

@@ -5,7 +5,7 @@ paths.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ import jax
 from jaxcore import backend, errors
 from jaxcore.source import fresh_path
 
-__all__ = ["Call", "Settings", "function_name", "leaf_path", "settings_of"]
+__all__ = ["Call", "Settings", "argument_path", "function_name", "leaf_path", "settings_of"]
 
 
 def _names(static_argnames: str | Iterable[str] | None) -> tuple[str, ...]:
@@ -202,6 +202,12 @@ def _is_valid(x: Any) -> bool:
 
 def leaf_path(tree: Any, i: int) -> str:
     """A readable path such as ``args[0]['w']`` of leaf `i` of (args, kwargs)."""
-    path = jax.tree_util.tree_flatten_with_path(tree)[0][i][0]
+    return argument_path(jax.tree_util.tree_flatten_with_path(tree)[0][i][0])
+
+
+def argument_path(path: Sequence[Any]) -> str:
+    """`leaf_path` of a path of keys into (args, kwargs)."""
+    if not path:
+        return "the arguments"
     head = "args" if getattr(path[0], "idx", 0) == 0 else "kwargs"
-    return head + jax.tree_util.keystr(path[1:])
+    return head + jax.tree_util.keystr(tuple(path[1:]))

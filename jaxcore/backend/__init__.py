@@ -50,6 +50,7 @@ from jaxcore.backend.traces import (
     source_file_is_jax,
     trace_context,
     trace_ctx,
+    tree_differences,
     zeros_like_aval,
 )
 from jaxcore.backend.rules import (

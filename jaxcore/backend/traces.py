@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-from jax._src import ad_util, config, core, dtypes, pjit, traceback_util
+from jax._src import ad_util, config, core, dtypes, pjit, traceback_util, tree_util
 from jax._src.interpreters import ad
 
 Trace = core.Trace
@@ -54,6 +54,14 @@ def is_extended(dtype: Any) -> bool:
 
 canonicalize_dtype = dtypes.canonicalize_dtype
 float0 = dtypes.float0
+
+
+def tree_differences(expected: Any, got: Any) -> list[tuple[Any, str, str]]:
+    """Where two pytree structures differ: path, what is expected there, what was found."""
+    return [
+        (path, one, other)
+        for path, one, other, _ in tree_util.equality_errors_pytreedef(expected, got)
+    ]
 
 
 def source_file_is_jax(filename: str) -> bool:
