@@ -250,26 +250,29 @@ class Builder:
             return self.program(program, operands)
         order = backend.ordered_effects(program.effects)
         avals_out = [*[backend.TOKEN] * len(order), *program.out_avals]
-        tokens = [self.tokens[e] for e in order]
-        op = func_dialect.CallOp(
-            [self.type(a) for a in avals_out], self.function(program), [*tokens, *operands]
-        )
+        dims = self.ctx.dim_var_values
+        given = [*dims, *(self.tokens[e] for e in order), *operands]
+        name = self.function(program, dims)
+        op = func_dialect.CallOp([self.type(a) for a in avals_out], name, given)
         if program in self.outlined:
             op.attributes["mhlo.frontend_attributes"] = ir.DictAttr.get(
                 {"inlineable": ir.StringAttr.get("false")}
             )
         return self._take_tokens(order, op.results)
 
-    def function(self, program: Program) -> Any:
-        """The name of the private function that `program` is in this module, emitted once."""
-        key = ("jaxcore", program)
+    def function(self, program: Program, dims: Sequence[Any] = ()) -> Any:
+        """The name of the private function that `program` is in this module, emitted once.
+
+        Its first arguments are `dims`: values that a lowering for several platforms depends on.
+        """
+        key = ("jaxcore", program, len(dims))
         function = self.cache.get(key)
         if function is None:
             module = self.ctx.module_context
             order = backend.ordered_effects(program.effects)
             tokens = [backend.TOKEN] * len(order)
             types = ir.FunctionType.get(
-                [self.type(a) for a in (*tokens, *program.in_avals)],
+                [*(d.type for d in dims), *(self.type(a) for a in (*tokens, *program.in_avals))],
                 [self.type(a) for a in (*tokens, *program.out_avals)],
             )
             with ir.InsertionPoint.at_block_begin(module.module.body):
@@ -277,9 +280,12 @@ class Builder:
                 function.attributes["sym_visibility"] = ir.StringAttr.get("private")
             module.symbol_table.insert(function)
             block = function.add_entry_block()
+            outside, values = self.ctx, list(block.arguments)
+            self.ctx = outside.replace(dim_var_values=tuple(values[: len(dims)]))
             with self._inside(block):
                 run = lambda *values: self.program(program, values)
-                func_dialect.ReturnOp(self._threaded(order, list(block.arguments), run))
+                func_dialect.ReturnOp(self._threaded(order, values[len(dims) :], run))
+            self.ctx = outside
             self.cache[key] = function
         return ir.FlatSymbolRefAttr.get(function.name.value)
 

@@ -104,7 +104,9 @@ def test_a_node_of_another_kind_is_named():
 
 
 def test_a_compiled_function_takes_no_tracers(stages):
-    with pytest.raises(TypeError, match=r"(?s)traced value of type float32\[2,3\].*Fix: use the jitted"):
+    with pytest.raises(
+        TypeError, match=r"(?s)traced value of type float32\[2,3\].*Fix: use the jitted"
+    ):
         jaxcore.jit(lambda x: stages[2](PARAMS, x))(X)
 
 
@@ -146,7 +148,7 @@ def test_options_reach_the_compiler():
         lowered.compile({"no_such_option": True})
 
 
-@pytest.mark.parametrize("platforms", [("cuda",), ("tpu",)])
+@pytest.mark.parametrize("platforms", [("cuda",), ("tpu",), ("cpu", "cuda", "tpu")])
 def test_lowering_for_other_platforms(platforms):
     def f(x, key):
         y = jnp.sort(jnp.cumsum(x @ x.T, axis=0), axis=-1)
