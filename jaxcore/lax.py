@@ -20,15 +20,15 @@ from jaxcore.numpy.lax_functions import (
     bitwise_and, bitwise_not, bitwise_or, bitwise_xor, cbrt, ceil, clamp, clz, complex, conj,
     convert_element_type, cos, cosh, cumlogsumexp, cummax, cummin, cumprod, cumsum, div,
     eq, erf, erf_inv, erfc, exp, exp2, expm1, floor, ge, gt, imag, integer_pow, is_finite, le,
-    log, log1p, logistic, lt, max, min, mul, ne, neg, nextafter, population_count, pow,
-    real, reciprocal, reduce_and, reduce_max, reduce_min, reduce_or, reduce_precision, reduce_prod,
-    reduce_sum, reduce_xor, rem, round, rsqrt, select, select_n, shift_left,
-    shift_right_arithmetic, shift_right_logical, sign, sin, sinh, sort, sqrt, square,
+    log, log1p, log2, logistic, lt, max, min, mul, mulhi, ne, neg, nextafter, one_minus_square,
+    population_count, pow, real, reciprocal, reduce_and, reduce_max, reduce_min, reduce_or,
+    reduce_precision, reduce_prod, reduce_sum, reduce_xor, rem, round, rsqrt, select, select_n,
+    shift_left, shift_right_arithmetic, shift_right_logical, sign, sin, sinh, sort, sqrt, square,
     stop_gradient, sub, tan, tanh, top_k,
 )
 from jaxcore.numpy.lax_special import (
     bessel_i0e, bessel_i1e, betainc, digamma, igamma, igamma_grad_a, igammac, lgamma, polygamma,
-    random_gamma_grad, zeta,
+    polynomial, random_gamma_grad, zeta,
 )
 
 # --- collectives: the functions are JAX's, the primitives behind them ours ---

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from jaxcore import backend
+from jaxcore.numpy.operand import typed
 from jaxcore.numpy.reductions import canonical_axis, user_dtype
 from jaxcore.ops import arithmetic as a
 from jaxcore.ops import compare as c
@@ -18,6 +19,7 @@ from jaxcore.ops import cumulative as s
 from jaxcore.ops import elementwise as e
 from jaxcore.ops import reduce as r
 from jaxcore.ops import sort as o
+from jaxcore.ops.rules import kind_of
 from jaxcore.primitive import Primitive
 from jaxcore.trace import aval_of, bind
 
@@ -101,6 +103,7 @@ shift_right_arithmetic = function(
     "shift_right_arithmetic", c.shift_right_arithmetic_p, "x >> y, the sign moving in."
 )
 population_count = function("population_count", c.population_count_p, "How many bits are set.")
+mulhi = function("mulhi", c.mulhi_p, "The high half of x · y: what does not fit the dtype.")
 clz = function("clz", c.clz_p, "How many leading bits are zero.")
 
 real = function("real", v.real_p, "The real part of a complex number.")
@@ -120,9 +123,23 @@ def integer_pow(x: Any, y: int) -> Any:
 
 def pow(x: Any, y: Any) -> Any:
     """`x` to the power of `y`, a float of the dtype of `x` or an integer."""
-    if hasattr(x, "aval") and hasattr(y, "aval"):
-        return bind(a.pow_p, x, y)
-    return jax.lax.pow(x, y)
+    return bind(a.pow_p, x, y)
+
+
+def log2(x: Any, *, accuracy: Any = None) -> Any:
+    """The logarithm to base 2."""
+    if accuracy is not None:
+        return jax.lax.log2(x, accuracy=accuracy)
+    from jaxcore.numpy.special import log2 as of_numpy
+
+    if kind_of(typed("log2", x)[1].dtype) not in "fc":
+        raise TypeError(f"log2 does not accept dtype {aval_of(x).dtype}. Fix: convert to floats.")
+    return of_numpy(x)
+
+
+def one_minus_square(x: Any) -> Any:
+    """1 - x²."""
+    return a.sub(a.constant(x, 1), a.mul(x, x))
 
 
 def reciprocal(x: Any) -> Any:
@@ -159,8 +176,16 @@ def convert_element_type(operand: Any, new_dtype: Any) -> Any:
 
 
 def bitcast_convert_type(operand: Any, new_dtype: Any) -> Any:
-    """The bits of `operand` read as `new_dtype`."""
-    return jax.lax.bitcast_convert_type(operand, new_dtype)
+    """The bits of `operand` read as `new_dtype`.
+
+    Elements of another size make a last axis, or take the place of one.
+    """
+    x, aval = typed("bitcast_convert_type", operand)
+    dtype = user_dtype(new_dtype, "bitcast_convert_type")
+    bits = {str(t).removeprefix("u") for t in (aval.dtype, dtype)}
+    if bits & {"int2", "int4"} or any(kind_of(t) in "bck" for t in (aval.dtype, dtype)):
+        return jax.lax.bitcast_convert_type(operand, new_dtype)
+    return bind(v.bitcast_convert_type_p, x, new_dtype=dtype)
 
 
 def reduce_precision(operand: Any, exponent_bits: int, mantissa_bits: int) -> Any:
@@ -243,9 +268,12 @@ def sort(operand: Any, dimension: int = -1, is_stable: bool = True, num_keys: in
     return tuple(out) if many else out[0]
 
 
-def top_k(operand: Any, k: int, *, axis: int = -1, **options: Any) -> Any:
-    """The `k` largest elements along `axis`, in descending order, and their indices."""
-    if options:
-        return jax.lax.top_k(operand, k, axis=axis, **options)
+def top_k(operand: Any, k: int, *, axis: int = -1, is_stable: bool = True) -> Any:
+    """The `k` largest elements along `axis`, in descending order, and their indices.
+
+    Of equal elements the first come first; without `is_stable` nobody says which (since jax 0.12).
+    """
+    if not is_stable:
+        return jax.lax.top_k(operand, k, axis=axis, is_stable=False)
     place = canonical_axis(axis, len(aval_of(operand).shape))
     return bind(o.top_k_p, operand, k=int(k), axis=place)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 
 from jaxcore.jit import jit
-from jaxcore.numpy.lax_functions import function
+from jaxcore.numpy.lax_functions import function, one_minus_square
+from jaxcore.numpy.operand import typed
 from jaxcore.ops import special as s
+from jaxcore.ops.arithmetic import add, constant, mul
+from jaxcore.ops.composed import composed
+from jaxcore.ops.convert import convert
+from jaxcore.ops.rules import common_shape, expand, full
+from jaxcore.trace import aval_of
 
 __all__ = [
     "bessel_i0e",
@@ -20,6 +27,7 @@ __all__ = [
     "igammac",
     "lgamma",
     "polygamma",
+    "polynomial",
     "random_gamma_grad",
     "zeta",
 ]
@@ -40,6 +48,39 @@ bessel_i0e = function(
 bessel_i1e = function(
     "bessel_i1e", s.bessel_i1e_p, "exp(-|x|) · I₁(x), with the modified Bessel function I₁."
 )
+
+
+def polynomial(x: Any, coeffs: Sequence[Any], *, unroll: int | None = None) -> jax.Array:
+    """a₀ + a₁x + a₂x² + ..., by Horner's rule.
+
+    Args:
+      x: array.
+      coeffs: a₀, a₁, ...: numbers, or arrays that broadcast with `x`; they take its dtype.
+      unroll: how many steps JAX writes out between turns of a loop; here all are written out.
+
+    Example:
+      >>> from jaxcore import lax
+      >>> lax.polynomial(3.0, [1.0, 5.0, 2.0])
+      Array(34., dtype=float32, weak_type=True)
+    """
+    value, aval = typed("polynomial", x)
+    terms = [
+        constant(value, c) if isinstance(c, int | float | complex) else convert(c, aval.dtype)
+        for c in coeffs
+    ]
+    if not terms:
+        return full(0, aval)
+    total = terms[-1]
+    for term in reversed(terms[:-1]):
+        total = add(mul(total, value), term)
+    if len(terms) == 1:
+        total = expand(total, common_shape("polynomial", [aval, aval_of(total)]))
+    return total
+
+
+if hasattr(jax.lax, "polynomial_p"):  # since jax 0.12
+    composed(jax.lax.polynomial_p, lambda x, *coeffs, **_: polynomial(x, coeffs))
+    composed(jax.lax.one_minus_square_p, one_minus_square)
 
 
 @jit

@@ -37,6 +37,7 @@ __all__ = [
     "le_p",
     "lt",
     "lt_p",
+    "mulhi_p",
     "ne",
     "ne_p",
     "not_p",
@@ -282,3 +283,4 @@ shift_right_arithmetic_p = elementwise(
 )
 population_count_p = elementwise("population_count", "iu", lower="stablehlo.popcnt")
 clz_p = elementwise("clz", "iu", lower="stablehlo.count_leading_zeros")
+mulhi_p = elementwise("mulhi", "iu")  # the high half of a product of twice the bits

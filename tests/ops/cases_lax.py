@@ -152,7 +152,38 @@ def bits(np_like: Any, key: Any) -> Any:
     return lax.rng_bit_generator(key, (3,)), lax.rng_bit_generator(key, (2,), np.uint8)
 
 
+def numbers(np_like: Any, x: Any, half: Any, i: Any) -> Any:
+    lax = lax_of(np_like)
+    big = i + 2**30
+    return (
+        lax.mulhi(big, big), lax.mulhi(big.astype(np.uint32), np.uint32(7)), lax.pow(x + 2, x),
+        lax.pow(2.0, x), lax.pow(x, 2), lax.pow(half, half * 0 + 2),
+        lax.bitcast_convert_type(x, np.int32), lax.top_k(x, 2),
+    )  # fmt: skip
+
+
+def other_sizes(np_like: Any, half: Any, i: Any) -> Any:
+    """JAX does not batch these."""
+    lax = lax_of(np_like)
+    bits = lax.bitcast_convert_type
+    return bits(half[:, :2], np.float32), bits(i, np.uint8), bits(half, np.int16)
+
+
+def new_numbers(np_like: Any, x: Any) -> Any:
+    lax = lax_of(np_like)
+    return (
+        lax.one_minus_square(x), lax.log2(x + 2),
+        lax.polynomial(x, [1.0, 2, 0.5, 1.5]), lax.polynomial(x, [2.0]), lax.polynomial(x, []),
+        lax.polynomial(2.0, [1.0, x, x[:1]]), jax.lax.polynomial(x, [x, x]),
+    )  # fmt: skip
+
+
+NEW = [Case("lax numbers of 0.12", new_numbers, (X,), second=True)]
+
 CASES = [
+    *(NEW if hasattr(jax.lax, "polynomial") else []),
+    Case("lax bits of other sizes", other_sizes, (HALF, INTS), grad=False, vmap=False),
+    Case("lax numbers", numbers, (X, HALF, INTS)),
     Case("lax arrangement", arrangement, (X, HALF, INTS)),
     Case("lax functions of JAX", of_jax, (X,), vmap=False, grad=False),
     Case("lax scatter", writes, (SQUARE, grid(-1.1, 3.3, (3, 3)))),
