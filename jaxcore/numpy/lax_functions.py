@@ -128,11 +128,12 @@ def pow(x: Any, y: Any) -> Any:
 
 def log2(x: Any, *, accuracy: Any = None) -> Any:
     """The logarithm to base 2."""
+    name = "log2"
     if accuracy is not None:
-        return jax.lax.log2(x, accuracy=accuracy)
+        return getattr(jax.lax, name)(x, accuracy=accuracy)  # since jax 0.12
     from jaxcore.numpy.special import log2 as of_numpy
 
-    if kind_of(typed("log2", x)[1].dtype) not in "fc":
+    if kind_of(typed(name, x)[1].dtype) not in "fc":
         raise TypeError(f"log2 does not accept dtype {aval_of(x).dtype}. Fix: convert to floats.")
     return of_numpy(x)
 
@@ -274,6 +275,7 @@ def top_k(operand: Any, k: int, *, axis: int = -1, is_stable: bool = True) -> An
     Of equal elements the first come first; without `is_stable` nobody says which (since jax 0.12).
     """
     if not is_stable:
-        return jax.lax.top_k(operand, k, axis=axis, is_stable=False)
+        options: dict[str, Any] = {"is_stable": False}
+        return jax.lax.top_k(operand, k, axis=axis, **options)
     place = canonical_axis(axis, len(aval_of(operand).shape))
     return bind(o.top_k_p, operand, k=int(k), axis=place)

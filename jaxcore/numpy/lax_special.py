@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -78,9 +78,13 @@ def polynomial(x: Any, coeffs: Sequence[Any], *, unroll: int | None = None) -> j
     return total
 
 
-if hasattr(jax.lax, "polynomial_p"):  # since jax 0.12
-    composed(jax.lax.polynomial_p, lambda x, *coeffs, **_: polynomial(x, coeffs))
-    composed(jax.lax.one_minus_square_p, one_minus_square)
+_SINCE_0_12: dict[str, Callable[..., Any]] = {
+    "polynomial_p": lambda x, *coeffs, **_: polynomial(x, coeffs),
+    "one_minus_square_p": one_minus_square,
+}
+for _name, _function in _SINCE_0_12.items():
+    if hasattr(jax.lax, _name):
+        composed(getattr(jax.lax, _name), _function)
 
 
 @jit
