@@ -48,10 +48,20 @@ from jaxcore.numpy.special import (
 from jaxcore.numpy.reductions import (
     all, amax, amin, any, argmax, argmin, count_nonzero, max, min, prod, sum,
 )
-from jaxcore.numpy.statistics import (
-    mean, nanmax, nanmean, nanmin, nanprod, nansum, ptp, std, var,
+from jaxcore.numpy.statistics import mean, minmax, ptp, std, var
+from jaxcore.numpy.nan_reductions import (
+    nanargmax, nanargmin, nanmax, nanmean, nanmin, nanprod, nanstd, nansum, nanvar,
 )
-from jaxcore.numpy.sorting import argsort, cumprod, cumsum, sort
+from jaxcore.numpy.running import (
+    cumprod, cumsum, cumulative_prod, cumulative_sum, nancumprod, nancumsum,
+)
+from jaxcore.numpy.sorting import (
+    argpartition, argsort, lexsort, partition, sort, sort_complex, top_k,
+)
+from jaxcore.numpy.floats import (
+    bitwise_left_shift, bitwise_right_shift, copysign, frexp, gcd, i0, iscomplex, isreal, lcm,
+    ldexp, signbit, sinc, spacing,
+)
 from jaxcore.numpy import operators as _operators
 
 # --- shapes and indexing: names of the files on shapes, products and indexing ---
@@ -62,11 +72,11 @@ from jaxcore.numpy.creation import (
 from jaxcore.numpy.einsum import einsum
 from jaxcore.numpy.picking import take, take_along_axis
 from jaxcore.numpy.joining import (
-    append, array_split, column_stack, concat, concatenate, dsplit, dstack, hsplit, hstack,
-    meshgrid, pad, split, stack, unstack, vsplit, vstack,
+    append, array_split, block, column_stack, concat, concatenate, dsplit, dstack, hsplit, hstack,
+    meshgrid, split, stack, unstack, vsplit, vstack,
 )
 from jaxcore.numpy.linalg_products import (
-    dot, inner, kron, matmul, matvec, outer, tensordot, vdot, vecdot, vecmat,
+    cross, dot, inner, kron, matmul, matvec, outer, tensordot, vdot, vecdot, vecmat,
 )
 from jaxcore.numpy.shapes import (
     atleast_1d, atleast_2d, atleast_3d, broadcast_arrays, broadcast_shapes, broadcast_to,
@@ -74,6 +84,32 @@ from jaxcore.numpy.shapes import (
     swapaxes, transpose,
 )
 from jaxcore.numpy.rearrange import flip, fliplr, flipud, repeat, roll, rot90, tile
+from jaxcore.numpy.padding import pad
+from jaxcore.numpy.ranges import fromfunction, geomspace, linspace, logspace, mgrid, ogrid, vander
+from jaxcore.numpy.positions import indices, ix_, ravel_multi_index, unravel_index
+from jaxcore.numpy.searching import (
+    argwhere, compress, extract, flatnonzero, interp, nonzero, searchsorted,
+)
+from jaxcore.numpy.diagonals import (
+    diag, diag_indices, diag_indices_from, diagflat, diagonal, fill_diagonal, mask_indices, trace,
+    tril_indices, tril_indices_from, triu_indices, triu_indices_from,
+)
+from jaxcore.numpy.editing import (
+    delete, insert, place, put, put_along_axis, resize, trim_zeros,
+)
+from jaxcore.numpy.mapping import apply_along_axis, apply_over_axes, vectorize
+from jaxcore.numpy.choosing import choose, piecewise, select
+from jaxcore.numpy.differences import diff, ediff1d, gradient, trapezoid, unwrap
+from jaxcore.numpy.covariance import average, corrcoef, cov
+from jaxcore.numpy.quantiles import (
+    median, nanmedian, nanpercentile, nanquantile, percentile, quantile,
+)
+from jaxcore.numpy.histograms import (
+    bincount, digitize, histogram, histogram2d, histogram_bin_edges, histogramdd,
+)
+from jaxcore.numpy.windows import (
+    bartlett, blackman, convolve, correlate, hamming, hanning, kaiser,
+)
 from jaxcore.numpy import methods
 
 # --- end of shapes and indexing ---

@@ -1,4 +1,4 @@
-"""Several arrays into one and one into several: concatenate, stack, split, pad, meshgrid."""
+"""Several arrays into one and one into several: concatenate, stack, block, split, meshgrid."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from operator import index
 from typing import Any
 
 import jax
-import jax.numpy as _jnp
 import numpy as np
 
 from jaxcore import backend
@@ -16,16 +15,15 @@ from jaxcore.backend import ShapedArray
 from jaxcore.numpy.creation import user_dtype
 from jaxcore.numpy.operand import as_value, axis_index, typed
 from jaxcore.numpy.promote import promoted, to_dtype
-from jaxcore.numpy.rearrange import flip
-from jaxcore.numpy.shapes import atleast_1d, atleast_2d, atleast_3d
-from jaxcore.ops.convert import convert
-from jaxcore.ops.pieces import concatenate_p, pad_p, slice_p, split_p
+from jaxcore.numpy.shapes import atleast_1d, atleast_2d, atleast_3d, expand_dims
+from jaxcore.ops.pieces import concatenate_p, split_p
 from jaxcore.ops.shape import broadcast_in_dim_p, reshape_p
 from jaxcore.trace import aval_of, bind
 
 __all__ = [
     "append",
     "array_split",
+    "block",
     "column_stack",
     "concat",
     "concatenate",
@@ -34,7 +32,6 @@ __all__ = [
     "hsplit",
     "hstack",
     "meshgrid",
-    "pad",
     "split",
     "stack",
     "unstack",
@@ -165,6 +162,45 @@ def column_stack(tup: Any) -> Array:
     return concatenate([column(x) for x in _each(tup, lambda x: x)], 1)
 
 
+def block(arrays: Any) -> Array:
+    """An array put together from nested lists of its blocks.
+
+    Args:
+      arrays: an array, or lists of lists of arrays, all of one depth. The innermost lists are
+        joined along the last axis, those around them along the axis before it.
+
+    Raises:
+      ValueError: an empty list, a tuple, or lists of different depths.
+
+    Example:
+      >>> import jaxcore.numpy as jnp
+      >>> one = jnp.ones((1, 1), int)
+      >>> jnp.block([[one, 2 * one], [3 * one, 4 * one]])
+      Array([[1, 2],
+             [3, 4]], dtype=int32)
+    """
+    return _block(arrays)[0]
+
+
+def _block(x: Any) -> tuple[Any, int]:
+    """The array of nested lists, and their depth plus 1."""
+    if isinstance(x, tuple):
+        raise ValueError(f"jax.numpy.block does not allow tuples, got {x}. Fix: use lists.")
+    if not isinstance(x, list):
+        return as_value(typed("block", x)[0]), 1
+    if not x:
+        raise ValueError("jax.numpy.block does not allow empty list arguments")
+    parts, depths = zip(*[_block(item) for item in x], strict=True)
+    if len(set(depths)) > 1:
+        raise ValueError(
+            "Mismatched list depths in jax.numpy.block: lists that are joined hold lists of depths "
+            f"{[d - 1 for d in depths]}."
+        )
+    rank = max(depths[0], *[aval_of(p).ndim for p in parts])
+    filled = [expand_dims(p, tuple(range(rank - aval_of(p).ndim))) for p in parts]
+    return concatenate(filled, -depths[0]), depths[0] + 1
+
+
 # --- splitting ----------------------------------------------------------------------------------
 
 
@@ -187,14 +223,15 @@ def _split(name: str, ary: Any, cuts: Any, axis: int) -> list[Array]:
     at = axis_index(axis, len(aval.shape))
     size = aval.shape[at]
     if isinstance(cuts, Sequence) or (isinstance(cuts, np.ndarray | jax.Array) and np.ndim(cuts)):
-        if any(isinstance(c, backend.Tracer) for c in cuts):
-            return _jnp.split(ary, cuts, axis)
-        bounds = [0, *map(index, cuts), size]
+        if isinstance(cuts, backend.Tracer) or any(isinstance(c, backend.Tracer) for c in cuts):
+            traced = next(c for c in cuts if isinstance(c, backend.Tracer))
+            raise jax.errors.ConcretizationTypeError(traced, f"in jax.numpy.{name} argument 1")
+        bounds = [0, *[min(max(c + size if c < 0 else c, 0), size) for c in map(index, cuts)], size]
         sizes = [stop - start for start, stop in pairwise(bounds)]
         if any(n < 0 for n in sizes):
             raise ValueError(
                 f"{name}: the parts between indices {tuple(cuts)} of axis {at}, of size {size}, "
-                "would have negative sizes. Fix: give ascending indices, none beyond the end."
+                "would have negative sizes. Fix: give ascending indices."
             )
     else:
         parts = index(cuts)
@@ -234,96 +271,6 @@ def unstack(x: Any, /, *, axis: int = 0) -> tuple[Array, ...]:
     rest = (*aval.shape[:at], *aval.shape[at + 1 :])
     parts = bind(split_p, x, sizes=(1,) * aval.shape[at], axis=at)
     return tuple(bind(reshape_p, p, new_sizes=rest) for p in parts)
-
-
-# --- pad ----------------------------------------------------------------------------------------
-
-
-def _pad_widths(ndim: int, width: Any) -> list[tuple[int, int]] | None:
-    if isinstance(width, dict) or any(
-        isinstance(x, backend.Tracer) for x in jax.tree.leaves(width)
-    ):
-        return None
-    given = np.asarray(width)
-    if given.dtype.kind not in "iu":
-        return None
-    if given.shape == (1,):
-        given = given[0]
-    if given.shape not in ((), (2,), (1, 2), (ndim, 2)) and given.shape != (ndim, 1):
-        return None
-    return [(int(a), int(b)) for a, b in np.broadcast_to(given, (ndim, 2))]
-
-
-def pad(array: Any, pad_width: Any, mode: str = "constant", **kwargs: Any) -> Array:
-    """`array` with elements added at the ends of its axes.
-
-    Args:
-      array: what is padded.
-      pad_width: one number, a pair (before, after), or a pair for each axis.
-      mode: "constant" (`constant_values`, a scalar or a pair for each axis), "edge", "reflect" and
-        the other modes of NumPy.
-      kwargs: settings of the mode.
-
-    Raises:
-      ValueError: a negative or ill-shaped width, an unknown mode.
-    """
-    x, aval = typed("pad", array)
-    widths = _pad_widths(len(aval.shape), pad_width)
-    if widths is None or min((n for w in widths for n in w), default=0) < 0:
-        return _jnp.pad(array, pad_width, mode, **kwargs)
-    if mode == "constant" and not set(kwargs) - {"constant_values"}:
-        value = kwargs.get("constant_values", 0)
-        scalar = not isinstance(value, Sequence) and np.ndim(value) == 0
-        if scalar:
-            value = (
-                convert(value, aval.dtype)
-                if isinstance(value, backend.Tracer | jax.Array)
-                else np.asarray(value).astype(aval.dtype)[()]
-            )
-            return bind(pad_p, x, value, padding_config=tuple([(*w, 0) for w in widths]))
-    elif not kwargs and mode in ("edge", "reflect") and 0 not in aval.shape:
-        fits = all(max(w) < n for w, n in zip(widths, aval.shape, strict=True))
-        if mode == "edge" or fits:
-            for at, (before, after) in enumerate(widths):
-                x = (_pad_edge if mode == "edge" else _pad_reflect)(x, at, before, after)
-            return as_value(x)
-    return _jnp.pad(array, pad_width, mode, **kwargs)
-
-
-def _cut(x: Any, axis: int, start: int, stop: int) -> Any:
-    shape = aval_of(x).shape
-    starts, stops = [0] * len(shape), list(shape)
-    starts[axis], stops[axis] = start, stop
-    return bind(slice_p, x, start_indices=tuple(starts), limit_indices=tuple(stops), strides=None)
-
-
-def _pad_edge(x: Any, axis: int, before: int, after: int) -> Any:
-    shape = aval_of(x).shape
-    dims = tuple(range(len(shape)))
-
-    def spread(start: int, times: int) -> list[Any]:
-        if not times:
-            return []
-        wide = (*shape[:axis], times, *shape[axis + 1 :])
-        return [
-            bind(
-                broadcast_in_dim_p,
-                _cut(x, axis, start, start + 1),
-                shape=wide,
-                broadcast_dimensions=dims,
-            )
-        ]
-
-    parts = [*spread(0, before), x, *spread(shape[axis] - 1, after)]
-    return x if len(parts) == 1 else bind(concatenate_p, *parts, dimension=axis)
-
-
-def _pad_reflect(x: Any, axis: int, before: int, after: int) -> Any:
-    size = aval_of(x).shape[axis]
-    left = [flip(_cut(x, axis, 1, before + 1), axis)] if before else []
-    right = [flip(_cut(x, axis, size - after - 1, size - 1), axis)] if after else []
-    parts = [*left, x, *right]
-    return x if len(parts) == 1 else bind(concatenate_p, *parts, dimension=axis)
 
 
 # --- meshgrid -----------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from jaxcore.ops.shape import squeeze_p, transpose_p
 from jaxcore.trace import aval_of, bind
 
 __all__ = [
+    "cross",
     "dot",
     "inner",
     "kron",
@@ -330,6 +331,42 @@ def vecmat(x1: Any, x2: Any, /) -> Array:
     out = matmul(expand_dims(x, -2), x2)
     shape = aval_of(out).shape
     return reshape(out, (*shape[:-2], shape[-1]))
+
+
+def cross(
+    a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
+) -> Array:
+    """The cross product of vectors of three elements; other axes are broadcast.
+
+    Args:
+      a, b: arrays of vectors.
+      axisa, axisb: the axis along which the vectors of each lie.
+      axisc: that of the result.
+      axis: for all three.
+
+    Raises:
+      ValueError: vectors of another size.
+
+    Example:
+      >>> import jaxcore.numpy as jnp
+      >>> jnp.cross(jnp.array([1, 0, 0]), jnp.array([0, 1, 0]))
+      Array([0, 0, 1], dtype=int32)
+    """
+    from jaxcore.numpy import multiply, roll, subtract
+    from jaxcore.numpy.shapes import moveaxis
+
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    x, y = (moveaxis(v, at, -1) for v, at in ((a, axisa), (b, axisb)))
+    if x.shape[-1] != 3 or y.shape[-1] != 3:
+        raise ValueError(
+            "Dimension must be 3 for cross product: got vectors of sizes "
+            f"{x.shape[-1]} and {y.shape[-1]}."
+        )
+    # zᵢ = xᵢ₊₁ yᵢ₊₂ - xᵢ₊₂ yᵢ₊₁, places counted round the three
+    first, second = (roll(v, -1, -1) for v in (x, y))
+    third, fourth = (roll(v, -2, -1) for v in (x, y))
+    return moveaxis(subtract(multiply(first, fourth), multiply(third, second)), -1, axisc)
 
 
 def kron(a: Any, b: Any) -> Array:

@@ -71,11 +71,15 @@ def no_out(name: str, out: Any) -> None:
 
 
 def concrete(x: Any, message: str) -> np.ndarray:
-    """The elements of `x`, which must be known while tracing.
+    """The elements of the argument `x`, which must be known while tracing.
+
+    It is the argument as it was given: an array that was made of it may be a tracer.
 
     Raises:
       ConcretizationTypeError: they are not; `message` says why they matter and what to do.
     """
+    if not isinstance(x, backend.Tracer) and hasattr(x, "__jax_array__"):
+        x = x.__jax_array__()
     if isinstance(x, backend.Tracer):
         value = x.to_concrete_value()
         if value is None:

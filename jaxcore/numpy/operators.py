@@ -16,6 +16,7 @@ from jaxcore import backend
 from jaxcore.numpy import elementwise as e
 from jaxcore.numpy import reductions as r
 from jaxcore.numpy import rounding as n
+from jaxcore.numpy import running as g
 from jaxcore.numpy import sorting as o
 from jaxcore.numpy import special as p
 from jaxcore.numpy import statistics as t
@@ -113,8 +114,8 @@ _methods: dict[str, Callable[..., Any]] = {
     "conj": p.conj,
     "conjugate": p.conjugate,
     "copy": p.copy,
-    "cumprod": o.cumprod,
-    "cumsum": o.cumsum,
+    "cumprod": g.cumprod,
+    "cumsum": g.cumsum,
     "max": r.max,
     "mean": t.mean,
     "min": r.min,

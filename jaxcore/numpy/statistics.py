@@ -1,4 +1,4 @@
-"""Means and variances, and reductions that pass over NaN."""
+"""Means, variances, and the range of values."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import numpy as np
 from jaxcore.numpy import reductions as r
 from jaxcore.numpy import ufuncs as u
 from jaxcore.numpy.elementwise import where as choose
+from jaxcore.numpy.operand import no_out
 from jaxcore.numpy.promote import array, broadcast, float_dtype
 from jaxcore.numpy.reductions import Axis, canonical_axes, computation_dtype, has_names, user_dtype
-from jaxcore.ops.arithmetic import div, mul, square_p
-from jaxcore.ops.compare import ne
+from jaxcore.ops.arithmetic import div, mul, square_p, sub
 from jaxcore.ops.convert import conj, convert, real
 from jaxcore.ops.elementwise import sqrt_p
 from jaxcore.ops.rules import broadcast_in_dim, full, kind_of
 from jaxcore.trace import aval_of, bind
 
-__all__ = ["mean", "nanmax", "nanmean", "nanmin", "nanprod", "nansum", "ptp", "std", "var"]
+__all__ = ["deviation_squared", "mean", "minmax", "ptp", "std", "var", "variance_dtypes"]
 
 
 def _count(x: Any, axis: Axis, keepdims: bool, where: Any, dtype: Any) -> Any:
@@ -84,22 +84,16 @@ def var(
         correction = ddof
     elif ddof:
         raise ValueError("ddof and correction can't be provided simultaneously.")
-    if has_names(axis) or (dtype is not None and kind_of(aval_of(array("var", a)).dtype) == "c"):
+    if has_names(axis):
         return jax.numpy.var(  # type: ignore[call-arg]  # JAX's stub lacks `mean`
             a, axis, dtype, out, keepdims=keepdims, where=where, mean=mean, correction=correction
         )
     x = array("var", a)
-    own = float_dtype(aval_of(x).dtype)
-    result = np.zeros((), own).real.dtype if dtype is None else user_dtype(dtype, "var")
-    compute = computation_dtype(own if dtype is None else result)
+    compute, result = variance_dtypes("var", aval_of(x).dtype, dtype)
     x = convert(x, compute)
     center = _mean(x, axis, compute, where) if mean is None else convert(mean, compute)
     x, center = broadcast("var", x, center, scalars=True)
-    deviation = u.subtract(x, center)
-    if kind_of(compute) == "c":
-        squared = real(mul(deviation, conj(deviation)))
-    else:
-        squared = bind(square_p, deviation)
+    squared = deviation_squared(sub(x, center))
     compute = aval_of(squared).dtype
     count = _count(x, axis, keepdims, where, compute)
     count = count - compute.type(correction) if where is None else u.subtract(count, correction)
@@ -108,6 +102,30 @@ def var(
     if where is None:
         return value if count > 0 else full(np.nan, aval_of(value))
     return choose(u.not_equal(u.maximum(count, 0), 0), value, np.nan)
+
+
+def variance_dtypes(name: str, own: Any, dtype: Any) -> tuple[Any, Any]:
+    """The dtype to compute a variance of numbers of dtype `own` in, and that of the result.
+
+    Raises:
+      ValueError: a real `dtype` is asked for of complex numbers.
+    """
+    if dtype is not None:
+        result = user_dtype(dtype, name)
+        if kind_of(own) == "c" and kind_of(result) != "c":
+            raise ValueError(
+                f"jax.numpy.{name} does not yet support real dtype parameters when computing the "
+                f"variance of an array of complex values, got dtype={result} for {own}. Fix: leave "
+                "dtype out; the result is real."
+            )
+        return computation_dtype(result), result
+    own = float_dtype(own)
+    return computation_dtype(own), np.zeros((), own).real.dtype
+
+
+def deviation_squared(x: Any) -> Any:
+    """|x|², a real number."""
+    return real(mul(x, conj(x))) if kind_of(aval_of(x).dtype) == "c" else bind(square_p, x)
 
 
 _mean_of = mean
@@ -141,86 +159,29 @@ def ptp(a: Any, axis: Axis = None, out: None = None, keepdims: bool = False) -> 
     return u.subtract(r.max(a, axis, out, keepdims), r.min(a, axis, out, keepdims))
 
 
-# --- NaN left out -------------------------------------------------------------------------------
-
-
-def _is_nan(name: str, x: Any) -> tuple[Any, Any]:
-    """The array and where it is NaN; None where its dtype has no NaN."""
-    x = array(name, x)
-    return x, (ne(x, x) if kind_of(aval_of(x).dtype) in "fc" else None)
-
-
-def nansum(
+def minmax(
     a: Any,
     axis: Axis = None,
-    dtype: Any = None,
     out: None = None,
     keepdims: bool = False,
     initial: Any = None,
     where: Any = None,
-) -> Any:
-    """`sum` with NaN counted as 0."""
-    a, nan = _is_nan("nansum", a)
-    a = a if nan is None else choose(nan, 0, a)
-    return r.sum(a, axis, dtype, out, keepdims, initial, where)
+) -> tuple[Any, Any]:
+    """The smallest and the largest element over `axis`.
 
+    Args:
+      a, axis, keepdims, where: as of `min`.
+      out: not supported.
+      initial: as of `min`, or a pair, one for each result.
 
-def nanprod(
-    a: Any,
-    axis: Axis = None,
-    dtype: Any = None,
-    out: None = None,
-    keepdims: bool = False,
-    initial: Any = None,
-    where: Any = None,
-) -> Any:
-    """`prod` with NaN counted as 1."""
-    a, nan = _is_nan("nanprod", a)
-    a = a if nan is None else choose(nan, 1, a)
-    return r.prod(a, axis, dtype, out, keepdims, initial, where)
-
-
-def _nan_extremum(name: str, doc: str) -> Any:
-    plain = r.max if name == "nanmax" else r.min
-    worst = -np.inf if name == "nanmax" else np.inf
-
-    def function(
-        a: Any,
-        axis: Axis = None,
-        out: None = None,
-        keepdims: bool = False,
-        initial: Any = None,
-        where: Any = None,
-    ) -> Any:
-        a, nan = _is_nan(name, a)
-        if nan is None or kind_of(aval_of(a).dtype) == "c":
-            return getattr(jax.numpy, name)(a, axis, out, keepdims, initial, where)
-        value = plain(choose(nan, worst, a), axis, out, keepdims, initial, where)
-        if initial is not None:
-            return value
-        return choose(r.all(nan, axis, keepdims=keepdims), np.nan, value)
-
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = doc
-    return function
-
-
-nanmax = _nan_extremum("nanmax", "`max` of what is not NaN; NaN where nothing is left.")
-nanmin = _nan_extremum("nanmin", "`min` of what is not NaN; NaN where nothing is left.")
-
-
-def nanmean(
-    a: Any,
-    axis: Axis = None,
-    dtype: Any = None,
-    out: None = None,
-    keepdims: bool = False,
-    where: Any = None,
-) -> Any:
-    """`mean` of what is not NaN."""
-    a, nan = _is_nan("nanmean", a)
-    if nan is None:
-        return mean(a, axis, dtype, out, keepdims, where=where)
-    dtype = aval_of(a).dtype if dtype is None else user_dtype(dtype, "nanmean")
-    count = r.sum(u.invert(nan), axis, dtype, None, keepdims, where=where)
-    return div(nansum(a, axis, dtype, out, keepdims, where=where), count)
+    Example:
+      >>> import jaxcore.numpy as jnp
+      >>> jnp.minmax(jnp.array([3, 1, 2]))
+      (Array(1, dtype=int32), Array(3, dtype=int32))
+    """
+    no_out("minmax", out)
+    low, high = initial if isinstance(initial, tuple) else (initial, initial)
+    return (
+        r.min(a, axis, None, keepdims, low, where),
+        r.max(a, axis, None, keepdims, high, where),
+    )
