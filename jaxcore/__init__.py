@@ -31,6 +31,7 @@ from jax import (
 from jaxcore import lax, namespaces, numpy, random, tree, verify
 from jaxcore.jit import jit
 from jaxcore.ops.call import block
+from jaxcore.sharded import shard_map
 from jaxcore.source import name_scope
 from jaxcore.stages import eval_shape, make_jaxpr
 from jaxcore.trace import is_staging
@@ -67,6 +68,7 @@ __all__ = [
     "name_scope",
     "numpy",
     "random",
+    "shard_map",
     "stop_gradient",
     "tree",
     "typeof",

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from jaxcore import backend
 from jaxcore.backend import ShapedArray
 from jaxcore.ir import Program
@@ -44,8 +46,9 @@ def axis_names(
     primitive: Primitive, avals: Sequence[Any], params: dict[str, Any]
 ) -> frozenset[Any]:
     """The named axes that an operation speaks of, in the programs it holds too."""
-    found = frozenset() if primitive.axis_names is None else primitive.axis_names(avals, params)
-    return found.union(*(program_axis_names(p) for p in programs(params)))
+    if primitive.axis_names is not None:
+        return primitive.axis_names(avals, params)
+    return frozenset().union(*(program_axis_names(p) for p in programs(params)))
 
 
 def program_axis_names(program: Program) -> frozenset[Any]:
@@ -78,9 +81,15 @@ def vary(x: Any, axes: frozenset[Any], mesh: Any) -> Any:
 
 
 def align(
-    primitive: Primitive, args: Sequence[Any], params: dict[str, Any], mesh: Any
+    primitive: Primitive,
+    args: Sequence[Any],
+    params: dict[str, Any],
+    mesh: Any,
+    scalars: bool = False,
 ) -> Sequence[Any]:
-    """Operands of `primitive` that vary over the same axes of `mesh`."""
+    """Operands of `primitive` that vary over the same axes of `mesh`; Python's and NumPy's scalars
+    only if asked for, or where JAX lowers the operation.
+    """
     from jaxcore.trace import aval_of, matched
 
     if primitive.name == "call":
@@ -91,7 +100,12 @@ def align(
     if len(set(axes)) < 2:
         return args
     union = frozenset[Any]().union(*axes)
-    return [vary(x, union, mesh) for x in args]
+    scalars = scalars or primitive.lower is None
+    return [vary(x, union, mesh) if scalars or not _is_scalar(x) else x for x in args]
+
+
+def _is_scalar(x: Any) -> bool:
+    return isinstance(x, bool | int | float | complex | np.generic)
 
 
 def result_types(
@@ -100,7 +114,7 @@ def result_types(
     """The result types of `primitive` with the axes over which its (aligned) operands vary."""
     if primitive.axis_names is not None or any(programs(params)):
         return types
-    axes = backend.varying(avals[0]) if avals else frozenset[Any]()
+    axes = frozenset[Any]().union(*map(backend.varying, avals))
     if not primitive.multiple_results:
         return _typed(types, axes, mesh)
     return [_typed(t, axes, mesh) for t in types]

@@ -187,6 +187,18 @@ class Builder:
         self.tokens = dict(tokens.items())
         return out
 
+    def function_of_jax(
+        self, fun: Callable[..., Any], avals_in: Sequence[Any], operands: Sequence[Any]
+    ) -> list[Any]:
+        """Lower a function of JAX's primitives in place."""
+        out, tokens = backend.lower_jaxpr(
+            self.ctx.replace(tokens_in=backend.TokenSet(self.tokens)),
+            backend.function_jaxpr(fun, avals_in),
+            operands,
+        )
+        self.tokens = dict(tokens.items())
+        return out
+
     def while_loop(
         self,
         avals: Sequence[Any],
@@ -265,7 +277,7 @@ class Builder:
 
         Its first arguments are `dims`: values that a lowering for several platforms depends on.
         """
-        key = ("jaxcore", program, len(dims))
+        key = ("jaxcore", program, len(dims), backend.manual_context(self.ctx))
         function = self.cache.get(key)
         if function is None:
             module = self.ctx.module_context

@@ -12,6 +12,7 @@ from jaxcore import backend
 from jaxcore.collector import collector_paused
 from jaxcore.ir import Program, Var
 from jaxcore.lower import primitive_of
+from jaxcore.placement import program_params
 
 __all__ = ["Entry", "compile_program", "lower_program"]
 
@@ -71,7 +72,7 @@ def lower_program(
     with backend.set_current_trace(backend.eval_trace), collector_paused():
         traced = backend.traced_call(
             primitive_of(pruned),
-            {"program": pruned},
+            program_params(pruned),
             values,
             pruned.out_avals,
             pruned.effects,

@@ -31,7 +31,7 @@ def ours() -> bool:
 
 def strong(aval: ShapedArray) -> ShapedArray:
     """The type without weakness."""
-    return ShapedArray(aval.shape, aval.dtype)
+    return backend.reshaped(aval, aval.shape, False)
 
 
 def types_text(name: str, tree: Any, want: Sequence[Any], got: Sequence[Any]) -> str:

@@ -16,6 +16,7 @@ from jaxcore.axes import Axis
 from jaxcore.backend import mlir
 from jaxcore.builder import Builder
 from jaxcore.ir import Program
+from jaxcore.placement import program_params
 
 __all__ = ["bind_program", "primitive_of"]
 
@@ -54,7 +55,7 @@ def repeated(program: Program) -> frozenset[Program]:
 
 def bind_program(program: Program, args: Sequence[Any]) -> list[Any]:
     """Apply `program` under one of JAX's traces."""
-    return primitive_of(program).bind(*args, program=program)
+    return primitive_of(program).bind(*args, **program_params(program))
 
 
 def primitive_of(program: Program) -> backend.JaxPrimitive:
@@ -74,7 +75,7 @@ def _needs_devices(program: Program) -> bool:
     return found
 
 
-def _lower_program(ctx: Any, *operands: Any, program: Program) -> Any:
+def _lower_program(ctx: Any, *operands: Any, program: Program, **_: Any) -> Any:
     on_cpu = tuple(ctx.module_context.platforms) == ("cpu",)
     builder = Builder(ctx, repeated(program) if on_cpu else frozenset())
     out = builder.program(program, operands)
@@ -83,13 +84,13 @@ def _lower_program(ctx: Any, *operands: Any, program: Program) -> Any:
     return out
 
 
-def _impl(*args: Any, program: Program) -> list[Any]:
+def _impl(*args: Any, program: Program, **_: Any) -> list[Any]:
     from jaxcore import eager
 
     return eager.execute(program, args)
 
 
-def _jvp(primals: Sequence[Any], tangents: Sequence[Any], *, program: Program) -> Any:
+def _jvp(primals: Sequence[Any], tangents: Sequence[Any], *, program: Program, **_: Any) -> Any:
     from jaxcore.transforms.linearize import linearize_program
 
     active = tuple(type(t) is not backend.Zero for t in tangents)
@@ -106,7 +107,7 @@ def _jvp(primals: Sequence[Any], tangents: Sequence[Any], *, program: Program) -
     ]
 
 
-def _transpose(cts: Sequence[Any], *args: Any, program: Program) -> list[Any]:
+def _transpose(cts: Sequence[Any], *args: Any, program: Program, **_: Any) -> list[Any]:
     from jaxcore.transforms.transpose import transpose_program
 
     linear = tuple(type(a) is backend.UndefinedPrimal for a in args)
@@ -122,7 +123,9 @@ def _transpose(cts: Sequence[Any], *args: Any, program: Program) -> list[Any]:
     ]
 
 
-def _batch(axis: Any, args: Sequence[Any], dims: Sequence[Any], *, program: Program) -> Any:
+def _batch(
+    axis: Any, args: Sequence[Any], dims: Sequence[Any], *, program: Program, **_: Any
+) -> Any:
     from jaxcore.transforms.vmap import batch_program
 
     named = axis.spmd_name is not None or backend.axis_is_bound(axis.name)
@@ -136,7 +139,7 @@ def _make(name: str) -> backend.JaxPrimitive:
     primitive = backend.JaxPrimitive(name)
     primitive.multiple_results = True
     primitive.def_effectful_abstract_eval(
-        lambda *avals, program: (program.out_avals, set(program.effects))
+        lambda *avals, program, **_: (program.out_avals, set(program.effects))
     )
     primitive.def_impl(_impl)
     mlir.register_lowering(primitive, _lower_program)

@@ -83,6 +83,25 @@ class JaxcoreTrace(backend.Trace):
         with backend.set_current_trace(self):
             return fun.call_wrapped(*tracers)
 
+    def process_shard_map(
+        self,
+        primitive: Any,
+        fun: Any,
+        args: Any,
+        /,
+        *,
+        mesh: Any,
+        in_specs: Any,
+        check_vma: bool,
+        newly_manual_axes: Any,
+        debug_info: Any,
+    ) -> Any:
+        from jaxcore.ops.shard_map import stage_shard_map
+
+        name = debug_info.func_name
+        with backend.set_current_trace(self):
+            return stage_shard_map(fun, args, mesh, in_specs, check_vma, newly_manual_axes, name)
+
     def process_custom_jvp_call(
         self, primitive: Any, fun: Any, jvp: Any, tracers: Any, /, *, symbolic_zeros: bool
     ) -> Any:
@@ -159,7 +178,10 @@ class StageTrace(JaxcoreTrace):
             return _numpy_literal(x)
         if isinstance(x, backend.Tracer):
             errors.check_live(x)
-        var = Var(aval_of(x))
+        aval = aval_of(x)
+        if self.manual is not None and aval.sharding.mesh is not self.manual:
+            aval = backend.retyped(aval, self.manual, backend.varying(aval))
+        var = Var(aval)
         self.consts[id(x)] = (var, x)
         return var
 
@@ -321,6 +343,9 @@ def bind_with(
         from jaxcore import eager
 
         return eager.run(primitive, args, params)
+    mesh = backend.manual_mesh()
+    if mesh is not None:
+        args = align(primitive, args, params, mesh, scalars=True)
     if primitive.jax is None:
         from jaxcore.lower import bind_program
 

@@ -39,7 +39,13 @@ def lower_with_jax(
     """
     if primitive is None:
         raise NotImplementedError("An equation has no lowering of its own and no primitive of JAX.")
-    closed = single_equation_jaxpr(primitive, avals_in, params)
+    return lower_jaxpr(ctx, single_equation_jaxpr(primitive, avals_in, params), operands)
+
+
+def lower_jaxpr(ctx: Any, closed: Any, operands: Sequence[Any]) -> tuple[list[Any], Any]:
+    """Lower the equations of a closed jaxpr in place; its results, and the ordered tokens after
+    it.
+    """
     body = getattr(closed, "jaxpr", closed)
     with source_info_util.reset_name_stack():
         out, tokens = mlir.jaxpr_subcomp(
@@ -54,3 +60,9 @@ def lower_with_jax(
             outer_traceback=None,
         )
     return list(out), tokens
+
+
+def manual_context(ctx: Any) -> Any:
+    """What the lowering of a collective depends on; None outside `shard_map`."""
+    context = ctx.module_context.axis_context
+    return context if getattr(context, "manual_axes", None) else None

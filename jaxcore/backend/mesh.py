@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import lru_cache
 from typing import Any
 
 import jax
-from jax._src import config, core
+from jax._src import config, core, dispatch, pjit
 from jax._src import mesh as _mesh
 from jax._src import shard_map as _shard_map
+from jax._src.interpreters import pxla
 from jax._src.lax import parallel
 
-from jaxcore.backend.traces import ShapedArray
+from jaxcore.backend.rules import is_jaxpr
+from jaxcore.backend.traces import JaxPrimitive, ShapedArray
 
 PartitionSpec = jax.sharding.PartitionSpec
+NamedSharding = jax.sharding.NamedSharding
 
 psum_p = parallel.psum_p
 psum_invariant_p = parallel.psum_invariant_p
@@ -28,6 +32,7 @@ reduce_scatter_p = parallel.reduce_scatter_p
 all_to_all_p = parallel.all_to_all_p
 axis_index_p = parallel.axis_index_p
 pvary_p = core.pvary_p
+sharding_constraint_p = pjit.sharding_constraint_p
 shard_map_p = _shard_map.shard_map_p
 
 add_spmd_axis_names = core.add_spmd_axis_names
@@ -68,16 +73,20 @@ def varying(aval: Any) -> frozenset[Any]:
 
 def retyped(aval: ShapedArray, mesh: Any, axes: frozenset[Any]) -> ShapedArray:
     """`aval` of a value that varies over `axes` of `mesh`."""
-    sharding = jax.sharding.NamedSharding(mesh, PartitionSpec(*(None,) * len(aval.shape)))
+    sharding = NamedSharding(mesh, PartitionSpec(*(None,) * len(aval.shape)))
     return aval.update(
         sharding=sharding, manual_axis_type=aval.manual_axis_type.update(varying=axes)
     )
 
 
-def reshaped(aval: ShapedArray, shape: tuple[int, ...]) -> ShapedArray:
-    """`aval` with another shape; over which mesh axes it varies is kept."""
+@lru_cache(16384)
+def reshaped(aval: ShapedArray, shape: tuple[int, ...], weak_type: bool) -> ShapedArray:
+    """`aval` with another shape; over which axes of a mesh it varies is kept."""
+    if not aval.sharding.mesh.manual_axes:
+        return ShapedArray(shape, aval.dtype, weak_type)
     spec = PartitionSpec(*(None,) * len(shape))
-    return aval.update(shape=shape, sharding=aval.sharding.update(spec=spec))
+    sharding = aval.sharding.update(spec=spec)
+    return aval.update(shape=shape, weak_type=weak_type, sharding=sharding)
 
 
 def effect_axes(effects: Iterable[Any]) -> frozenset[Any]:
@@ -132,3 +141,45 @@ def check_out_specs(mesh: Any, check_vma: bool, specs: Sequence[Any], tree: Any)
     _shard_map._check_names(specs, tree)
     if check_vma:
         _shard_map._check_mats(mesh, specs, tree)
+
+
+def named_shardings(primitive: JaxPrimitive, params: dict[str, Any]) -> list[Any]:
+    """The shardings over concrete devices that an operation of JAX's names."""
+    if primitive is sharding_constraint_p:
+        found = [params["sharding"]]
+    else:
+        values = [y for x in params.values() for y in (x if isinstance(x, tuple) else (x,))]
+        jaxprs = [getattr(x, "jaxpr", x) for x in values if is_jaxpr(x)]
+        found = [s for j in jaxprs for s, _ in dispatch.get_intermediate_shardings(j)]
+        found += [x for x in values if isinstance(x, jax.sharding.Sharding)]
+    return [s for s in found if isinstance(s, jax.sharding.Sharding) and s._is_concrete]
+
+
+def placement(shardings: Sequence[Any]) -> Any:
+    """A jaxpr in which JAX finds the devices of `shardings`."""
+
+    def place(x: Any) -> list[Any]:
+        return [
+            sharding_constraint_p.bind(
+                x,
+                sharding=s.update(spec=PartitionSpec()) if isinstance(s, NamedSharding) else s,
+                layout=None,
+                context_mesh=_mesh.empty_abstract_mesh,
+                unconstrained_dims=frozenset(),
+            )
+            for s in shardings
+        ]
+
+    with core.set_current_trace(core.eval_trace):
+        return jax.make_jaxpr(place)(jax.ShapeDtypeStruct((), "float32"))
+
+
+def batch_spec(spec: Any, dim: int | None, axes: tuple[Any, ...] | None) -> Any:
+    """`spec` with a further dimension `dim`, laid out over `axes`."""
+    return spec if dim is None else pxla.batch_spec(spec, dim, axes)
+
+
+def spec_axes(spec: Any) -> frozenset[Any]:
+    """The mesh axes that `spec` names."""
+    parts = [p for p in spec if p is not None and p is not PartitionSpec.UNCONSTRAINED]
+    return frozenset(n for p in parts for n in (p if isinstance(p, tuple) else (p,)))

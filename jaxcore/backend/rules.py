@@ -162,9 +162,25 @@ def single_equation_jaxpr(
         out = primitive.bind(*args, **params)
         return list(out) if primitive.multiple_results else [out]
 
-    specs = [jax.ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type) for a in avals]
+    return function_jaxpr(run, avals)
+
+
+def function_jaxpr(fun: Callable[..., Any], avals: Sequence[Any]) -> Any:
+    """The closed jaxpr of `fun` at arguments of these types."""
+
+    def spec(a: Any) -> Any:
+        if not a.sharding.mesh.manual_axes:
+            return jax.ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type)
+        return jax.ShapeDtypeStruct(
+            a.shape,
+            a.dtype,
+            weak_type=a.weak_type,
+            sharding=a.sharding,
+            manual_axis_type=a.manual_axis_type,
+        )
+
     with core.set_current_trace(core.eval_trace):
-        return jax.make_jaxpr(run)(*specs)
+        return jax.make_jaxpr(fun)(*map(spec, avals))
 
 
 def take_stores(fun: Any) -> list[Any]:

@@ -21,7 +21,7 @@ __all__ = ["close_over_all", "cond_p"]
 
 
 def _strip(aval: ShapedArray) -> ShapedArray:
-    return ShapedArray(aval.shape, aval.dtype)
+    return backend.reshaped(aval, aval.shape, False)
 
 
 def _type(index: Any, *avals: Any, branches: Sequence[Program]) -> list[Any]:

@@ -23,12 +23,12 @@ __all__ = ["scan_p", "stacked", "unstacked"]
 
 def stacked(aval: ShapedArray, length: int) -> ShapedArray:
     """The type of `length` values of type `aval`, one behind the other."""
-    return ShapedArray((length, *aval.shape), aval.dtype)
+    return backend.reshaped(aval, (length, *aval.shape), False)
 
 
 def unstacked(aval: ShapedArray) -> ShapedArray:
     """The type of one of the values that an array stacks."""
-    return ShapedArray(aval.shape[1:], aval.dtype)
+    return backend.reshaped(aval, aval.shape[1:], False)
 
 
 def _type(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jaxcore import backend, errors
-from jaxcore.axes import align
+from jaxcore.axes import align, vary
 from jaxcore.backend import ShapedArray
 from jaxcore.ir import Atom, Equation, Program, Var, intern, param_key
 from jaxcore.ops.call import call_p, run_program
@@ -134,8 +134,15 @@ class LinearizeTrace(JaxcoreTrace):
         ]
 
     def tracer(self, primal: Any, tangent: Atom) -> LinearizeTracer:
-        """The pair; the tangent, typed by a rule of its own, gets the weak type of the primal."""
+        """The pair; the tangent, typed by a rule of its own, gets the weak type of the primal, and
+        varies over the same axes of a mesh.
+        """
         made: Any = LinearizeTracer(self, primal, tangent)
+        if self.manual is not None:
+            with backend.set_current_trace(self.linear):
+                moved = self.linear.value(tangent)
+                moved = vary(moved, backend.varying(made.aval), self.manual)
+                made.tangent = tangent = self.linear.lift(moved)
         weak = made.aval.weak_type
         if tangent.aval.weak_type != weak and tangent.aval.dtype != backend.float0:
             from jaxcore.ops.convert import convert_element_type_p

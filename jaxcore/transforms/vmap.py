@@ -40,7 +40,7 @@ class BatchTracer(JaxcoreTracer):
         if trace.manual is None:
             self.aval = shaped(shape, aval.dtype, aval.weak_type)
         else:
-            self.aval = backend.reshaped(aval, shape)
+            self.aval = backend.reshaped(aval, shape, aval.weak_type)
         self.value = value
         self.dim = dim
 
@@ -130,7 +130,7 @@ def _batch_program(program: Program, size: int, dims: tuple[int | None, ...]) ->
     for aval, dim in zip(program.in_avals, dims, strict=True):
         if dim is not None:
             shape = (*aval.shape[:dim], int(size), *aval.shape[dim:])
-            aval = backend.reshaped(aval, shape)
+            aval = backend.reshaped(aval, shape, aval.weak_type)
         inputs.append(Var(aval))
         value: Any = StageTracer(stage, inputs[-1], None)
         args.append(value if dim is None else BatchTracer(trace, value, dim))
