@@ -19,7 +19,6 @@ from jax import (
     Array,
     ShapeDtypeStruct,
     block_until_ready,
-    checkpoint,
     custom_jvp,
     custom_vjp,
     device_get,
@@ -29,6 +28,7 @@ from jax import (
 )
 
 from jaxcore import lax, namespaces, numpy, random, tree, verify
+from jaxcore.ad_checkpoint import checkpoint, remat
 from jaxcore.jit import jit
 from jaxcore.ops.call import block
 from jaxcore.sharded import shard_map
@@ -68,6 +68,7 @@ __all__ = [
     "name_scope",
     "numpy",
     "random",
+    "remat",
     "shard_map",
     "stop_gradient",
     "tree",

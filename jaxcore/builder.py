@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
@@ -25,7 +25,7 @@ class Builder:
     module.
     """
 
-    def __init__(self, ctx: Any, outlined: frozenset[Program] = frozenset()) -> None:
+    def __init__(self, ctx: Any, outlined: Collection[Program] = ()) -> None:
         self.ctx = ctx
         self.outlined = outlined
         module = ctx.module_context

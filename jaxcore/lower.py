@@ -24,14 +24,18 @@ __all__ = ["bind_program", "primitive_of"]
 _OUTLINE_SIZE, _OUTLINE_CALLS = 12, 16
 
 
-def repeated(program: Program) -> frozenset[Program]:
+def outlined(program: Program) -> set[Program]:
     """Called programs worth a computation of their own: of some size, and called often.
 
     XLA's CPU backend inlines calls before it fuses, and then fuses a residual chain again into
     every block's gradient, which costs the square of the depth in compile time and in the step.
     A computation of its own costs some traffic through memory, so a few calls stay inlined.
+
+    What a checkpoint computes again is one too: the backend drops barriers before it looks for
+    common subexpressions, and would share the second computation with the first.
     """
     counts: dict[Program, int] = {}
+    again: set[Program] = set()
 
     def visit(p: Program) -> int:
         size = 0
@@ -39,6 +43,8 @@ def repeated(program: Program) -> frozenset[Program]:
             callee = eq.params.get("program") if eq.params else None
             if isinstance(callee, Program):
                 counts[callee] = counts.get(callee, 0) + 1
+                if eq.params.get("again") and any(eq.params["prevent_cse"]):
+                    again.add(callee)
                 if callee not in sizes:
                     sizes[callee] = visit(callee)
                 size += sizes[callee]
@@ -48,7 +54,7 @@ def repeated(program: Program) -> frozenset[Program]:
 
     sizes: dict[Program, int] = {}
     visit(program)
-    return frozenset(
+    return again.union(
         p for p, n in counts.items() if n >= _OUTLINE_CALLS and sizes[p] >= _OUTLINE_SIZE
     )
 
@@ -77,7 +83,7 @@ def _needs_devices(program: Program) -> bool:
 
 def _lower_program(ctx: Any, *operands: Any, program: Program, **_: Any) -> Any:
     on_cpu = tuple(ctx.module_context.platforms) == ("cpu",)
-    builder = Builder(ctx, repeated(program) if on_cpu else frozenset())
+    builder = Builder(ctx, outlined(program) if on_cpu else set())
     out = builder.program(program, operands)
     if builder.tokens:
         ctx.set_tokens_out(backend.TokenSet(builder.tokens))

@@ -15,7 +15,15 @@ import jax
 from jaxcore import backend, errors
 from jaxcore.source import fresh_path
 
-__all__ = ["Call", "Settings", "argument_path", "function_name", "leaf_path", "settings_of"]
+__all__ = [
+    "Call",
+    "Settings",
+    "argument_path",
+    "function_name",
+    "is_valid",
+    "leaf_path",
+    "settings_of",
+]
 
 
 def _names(static_argnames: str | Iterable[str] | None) -> tuple[str, ...]:
@@ -140,7 +148,7 @@ class Call:
         self.static = static
         self.leaves, self.tree = jax.tree.flatten((tuple(dynamic_args), dynamic_kwargs))
         for i, x in enumerate(self.leaves):
-            if not _is_valid(x):
+            if not is_valid(x):
                 raise errors.not_an_array(x, f"Argument {self.path(i)} of {function_name(fun)}")
         self.donated: list[bool] = []
         if settings.donate_argnums or settings.donate_argnames:
@@ -178,7 +186,7 @@ class Call:
                 raise
             leaves, tree = jax.tree.flatten(result)
             for i, x in enumerate(leaves):
-                if not _is_valid(x):
+                if not is_valid(x):
                     path = jax.tree_util.keystr(
                         jax.tree_util.tree_flatten_with_path(result)[0][i][0]
                     )
@@ -193,7 +201,8 @@ class Call:
         return flat
 
 
-def _is_valid(x: Any) -> bool:
+def is_valid(x: Any) -> bool:
+    """True for arrays, NumPy arrays, tracers and Python numbers."""
     if isinstance(x, jax.Array | bool | int | float | complex | backend.Tracer):
         return True
     dtype = getattr(x, "dtype", None)

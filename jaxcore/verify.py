@@ -20,7 +20,7 @@ from jaxcore.printer import format_equation, format_type
 __all__ = ["VerificationError", "always", "verify"]
 
 # Primitives whose operands are bound, in order, to the inputs of the program they hold.
-_CALLS = ("call", "custom_jvp_call", "custom_vjp_call")
+_CALLS = ("call", "checkpoint", "custom_jvp_call", "custom_vjp_call")
 
 
 class VerificationError(Exception):

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 from jax._src import core, dispatch
+from jax._src.ad_checkpoint import name_p, remat_p  # noqa: F401 (for jaxcore.ops.checkpoint)
 from jax._src.ad_util import SymbolicZero
 from jax._src.interpreters import ad, batching
 from jax._src.lax.lax import composite_p, ragged_dot_general_p  # noqa: F401

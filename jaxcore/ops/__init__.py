@@ -4,6 +4,7 @@ lowering rules.
 basic      literals, zeros, conversions the transformations themselves need
 call       calls of shared functions
 custom     custom_jvp; custom_vjp in its own file
+checkpoint functions whose derivative computes again instead of keeping values
 avals      result types made once
 shape      reshape, transpose, squeeze, broadcast, rev, iota; pieces: slice, split, concatenate, pad
 dot, conv  contraction and convolution; window: sums and extrema over sliding windows

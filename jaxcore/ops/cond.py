@@ -17,16 +17,17 @@ from jaxcore.ops.call import run_program
 from jaxcore.primitive import Linear, Primitive, mirror
 from jaxcore.trace import StageTrace, StageTracer, aval_of, bind, trace_program
 
-__all__ = ["close_over_all", "cond_p"]
+__all__ = ["blank", "close_over_all", "cond_p", "strip"]
 
 
-def _strip(aval: ShapedArray) -> ShapedArray:
+def strip(aval: ShapedArray) -> ShapedArray:
+    """The type without weakness."""
     return backend.reshaped(aval, aval.shape, False)
 
 
 def _type(index: Any, *avals: Any, branches: Sequence[Program]) -> list[Any]:
     return [
-        a if all(p.outputs[i].aval == a for p in branches) else _strip(a)
+        a if all(p.outputs[i].aval == a for p in branches) else strip(a)
         for i, a in enumerate(branches[0].out_avals)
     ]
 
@@ -74,10 +75,10 @@ def _linearize(avals: Sequence[Any], active: tuple[bool, ...], branches: Any) ->
             if r < len(p.inputs):
                 mine.append(("input", r))
                 continue
-            slot = next((s for s in free if slots[s] == _strip(aval)), None)
+            slot = next((s for s in free if slots[s] == strip(aval)), None)
             if slot is None:
                 slot = len(slots)
-                slots.append(_strip(aval))
+                slots.append(strip(aval))
             else:
                 free.remove(slot)
             mine.append(("slot", slot))
@@ -95,7 +96,7 @@ def _linearize(avals: Sequence[Any], active: tuple[bool, ...], branches: Any) ->
                     filled[s] = pool[r]
             return [
                 *results[:n_out],
-                *(_blank(a) if x is None else x for x, a in zip(filled, slots, strict=True)),
+                *(blank(a) if x is None else x for x, a in zip(filled, slots, strict=True)),
             ]
 
         return run
@@ -151,7 +152,8 @@ def _linearize(avals: Sequence[Any], active: tuple[bool, ...], branches: Any) ->
     )
 
 
-def _blank(aval: ShapedArray) -> Any:
+def blank(aval: ShapedArray) -> Any:
+    """A value of type `aval` that nobody looks at."""
     if backend.is_extended(aval.dtype):
         from jaxcore.ops.random import random_wrap_p
 
