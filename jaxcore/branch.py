@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxcore import errors
 from jaxcore.control import ours, strong, types_text
 from jaxcore.ops.cond import close_over_all, cond_p
 from jaxcore.signature import function_name
@@ -16,6 +17,7 @@ from jaxcore.trace import aval_of, bind
 __all__ = ["cond", "switch"]
 
 
+@errors.explained
 def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
     """Call ``branches[index](*operands)``; an index out of range is clamped.
 
@@ -48,7 +50,8 @@ def _choose(what: str, index: Any, branches: Sequence[Any], operands: Sequence[A
 
     def flat(branch: Any) -> Any:
         def run(*values: Any) -> list[Any]:
-            result, out_tree = jax.tree.flatten(branch(*jax.tree.unflatten(tree, values)))
+            with errors.Boundary(errors.stand_ins(values, leaves)):
+                result, out_tree = jax.tree.flatten(branch(*jax.tree.unflatten(tree, values)))
             trees.append(out_tree)
             return result
 
@@ -74,6 +77,7 @@ def _choose(what: str, index: Any, branches: Sequence[Any], operands: Sequence[A
     return jax.tree.unflatten(trees[0], bind(cond_p, index, *consts, *leaves, branches=programs))
 
 
+@errors.explained
 def cond(pred: Any, true_fun: Any, false_fun: Any, *operands: Any, operand: Any = None) -> Any:
     """``true_fun(*operands) if pred else false_fun(*operands)``, decided when the program runs.
 

@@ -12,12 +12,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxcore import backend
+from jaxcore import backend, errors
 from jaxcore.backend import ShapedArray
 from jaxcore.ir import Program, Var, intern
 from jaxcore.ops.loop import while_p
 from jaxcore.ops.scan import scan_p, unstacked
-from jaxcore.signature import function_name
+from jaxcore.signature import function_name, leaf_path
 from jaxcore.trace import JaxcoreTrace, StageTrace, aval_of, bind, trace_program
 
 __all__ = ["fori_loop", "map", "ours", "scan", "strong", "types_text", "while_loop"]
@@ -51,7 +51,12 @@ def _trace_tree(
     out: list[Any] = []
 
     def flat(*leaves: Any) -> list[Any]:
-        result, out_tree = jax.tree.flatten(fun(*jax.tree.unflatten(tree, leaves)))
+        def path(i: int) -> str:
+            return leaf_path((jax.tree.unflatten(tree, leaves), {}), i, fun)
+
+        names = errors.argument_names(leaves, path, function_name(fun))
+        with errors.Boundary(names):
+            result, out_tree = jax.tree.flatten(fun(*jax.tree.unflatten(tree, leaves)))
         out[:] = [out_tree]
         return result
 
@@ -112,6 +117,7 @@ def _fix_outputs(program: Program, avals: Sequence[Any], name: str) -> Program:
     return intern(done)
 
 
+@errors.explained
 def scan(
     f: Callable[[Any, Any], tuple[Any, Any]],
     init: Any,
@@ -205,6 +211,7 @@ def _check_carry(
         )
 
 
+@errors.explained
 def while_loop(
     cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init_val: Any
 ) -> Any:
@@ -244,6 +251,7 @@ def while_loop(
     return jax.tree.unflatten(tree, out)
 
 
+@errors.explained
 def fori_loop(
     lower: Any,
     upper: Any,
@@ -283,6 +291,7 @@ def fori_loop(
     return while_loop(lambda s: s[0] < s[1], step, (start, end, init_val))[2]
 
 
+@errors.explained
 def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> Any:
     """``stack([f(x) for x in xs])`` as a scan, or in batches of `batch_size` by vmap.
 

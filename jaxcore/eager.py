@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from jaxcore import backend
+from jaxcore import backend, errors
 from jaxcore.ir import Literal, Program, Var, param_key
 from jaxcore.primitive import Primitive
 
@@ -39,6 +39,17 @@ def run(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> li
         from jaxcore.debug import non_finite_operation
 
         raise non_finite_operation(error, primitive.name) from None
+    except (RuntimeError, ValueError) as error:
+        refuse_deleted(error, args, primitive.name)
+        raise
+
+
+def refuse_deleted(error: Exception, args: Sequence[Any], name: str) -> None:
+    """Raise in our words what the runtime says of an operand whose memory is gone."""
+    if "deleted" in str(error):
+        for i, x in enumerate(args):
+            if isinstance(x, jax.Array) and not isinstance(x, backend.Tracer) and x.is_deleted():
+                raise errors.deleted(x, f"Operand {i} of {name}") from None
 
 
 def _function(
@@ -98,6 +109,9 @@ def execute(program: Program, args: Sequence[Any]) -> list[Any]:
         from jaxcore.debug import non_finite_call
 
         raise non_finite_call(error, program.name, program, args) from None
+    except (RuntimeError, ValueError) as error:
+        refuse_deleted(error, args, program.name)
+        raise
 
 
 def _array(x: Any) -> Any:

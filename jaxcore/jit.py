@@ -23,13 +23,19 @@ from jaxcore.signature import Call, Settings, function_name, settings_of
 from jaxcore.stages import Lowered, Traced
 from jaxcore.trace import JaxcoreTrace, aval_of, trace_program
 
-__all__ = ["Jitted", "jit", "jit_program"]
+__all__ = ["Jitted", "is_deleted", "jit", "jit_program"]
 
 
 def _placement(x: Any) -> Any:
     return x.sharding if getattr(x, "_committed", False) else None
 
 
+def is_deleted(x: Any) -> bool:
+    """True for an array whose memory is gone."""
+    return isinstance(x, jax.Array) and not isinstance(x, backend.Tracer) and x.is_deleted()
+
+
+@errors.explained
 def jit(
     fun: Callable[..., Any],
     *,
@@ -67,7 +73,10 @@ def jit(
       Array(0., dtype=float32, weak_type=True)
     """
     if not callable(fun):
-        raise TypeError(f"jit expects a function, got {fun!r} of type {type(fun).__name__}.")
+        raise TypeError(
+            f"jit expects a function, got {fun!r} of type {type(fun).__name__}. Fix: write jit(f), "
+            "not jit(f(x))."
+        )
     settings = settings_of(fun, static_argnums, static_argnames, donate_argnums, donate_argnames)
     return Jitted(fun, settings)
 
@@ -76,6 +85,14 @@ class Jitted:  # noqa: D101 (its docstring is that of the function)
     # A jitted function. It has slots and no __dict__ on purpose: functools.wraps copies the
     # __dict__ of what it wraps, and jax.jit(f) must not take f's `lower` for its own.
     __slots__ = ("__weakref__", "__wrapped__", "_entries", "_programs", "_settings", "dispatch")
+
+    def __new__(cls, fun: Callable[..., Any], settings: Settings) -> Jitted:
+        """One that donates remembers from whom it took."""
+        if settings.donate_argnums or settings.donate_argnames:
+            from jaxcore.donating import Donating
+
+            cls = Donating
+        return object.__new__(cls)
 
     def __init__(self, fun: Callable[..., Any], settings: Settings) -> None:
         self.__wrapped__ = fun
@@ -89,13 +106,35 @@ class Jitted:  # noqa: D101 (its docstring is that of the function)
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return self.dispatch(*args, **kwargs)
-        except backend.NonFinite as error:
+        except (backend.NonFinite, RuntimeError, ValueError) as error:
+            self._refuse(error, args, kwargs)
+            raise
+
+    def _refuse(self, error: Exception, args: Any, kwargs: Any) -> None:
+        """Raise in our words what JAX's dispatcher has just refused."""
+        message = str(error)
+        if isinstance(error, backend.NonFinite):
             from jaxcore.debug import non_finite_call
 
             with jax.debug_nans(False), jax.debug_infs(False):
                 traced = self.trace(*args, **kwargs)
             values = [*traced.consts, *traced._call.leaves]
             raise non_finite_call(error, self.__name__, traced.program, values) from None
+        if "Non-hashable static arguments" in message:
+            Call(self.__wrapped__, self._settings, args, kwargs)
+        if "deleted" in message:
+            self._check_leaves(Call(self.__wrapped__, self._settings, args, kwargs))
+            for x in (x for entry in list(self._entries.values()) for x in entry.consts):
+                if is_deleted(x):
+                    raise errors.deleted(x, f"A value that {self.__name__} captured") from None
+
+    def _check_leaves(self, call_: Call) -> None:
+        for i, x in enumerate(call_.leaves):
+            if isinstance(x, backend.Tracer):
+                raise errors.leaked(x)
+            if is_deleted(x):
+                where = f"Argument {call_.path(i)} of {self.__name__}"
+                raise errors.deleted(x, where) from None
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else MethodType(self, instance)
@@ -134,17 +173,14 @@ class Jitted:  # noqa: D101 (its docstring is that of the function)
             self._settings.static_argnames,
         )
 
+    @errors.explained
     def _cache_miss(self, *args: Any, **kwargs: Any) -> tuple[Any, Any, bool]:
         """What the C++ dispatcher calls for types it has not seen, and for tracers."""
         fun, name = self.__wrapped__, self.__name__
         call_ = Call(fun, self._settings, args, kwargs)
         if not backend.at_top_level() or side.active():
             return self._nested(call_), None, False
-        for i, x in enumerate(call_.leaves):
-            if isinstance(x, backend.Tracer):
-                raise errors.leaked(x)
-            if getattr(x, "is_deleted", None) is not None and x.is_deleted():
-                raise errors.deleted(x, f"Argument {call_.path(i)} of {name}")
+        self._check_leaves(call_)
         avals = [aval_of(x) for x in call_.leaves]
         key = (call_.key(avals), tuple(_placement(x) for x in call_.leaves))
         entry = self._entries.get(key)

@@ -22,6 +22,7 @@ __all__ = [
     "function_name",
     "is_valid",
     "leaf_path",
+    "parameter_name",
     "settings_of",
 ]
 
@@ -74,7 +75,7 @@ def settings_of(
             raise ValueError(
                 f"jit of {function_name(fun)}: argument number {n} is out of range, the function "
                 f"has {len(positional)} "
-                f"positional arguments ({', '.join(positional) or 'none'})."
+                f"positional arguments ({', '.join(positional) or 'none'}). Fix: count from 0."
             )
     known = {p.name for p in parameters}
     open_ended = any(p.kind == inspect.Parameter.VAR_KEYWORD for p in parameters)
@@ -82,8 +83,7 @@ def settings_of(
         if name not in known and not open_ended:
             raise ValueError(
                 f"jit of {function_name(fun)}: there is no argument named {name!r}; its "
-                f"arguments are "
-                f"{', '.join(sorted(known)) or 'none'}."
+                f"arguments are {', '.join(sorted(known)) or 'none'}. Fix: use one of their names."
             )
     # An argument may be passed either way, so numbers imply names and names imply numbers.
     names = tuple(dict.fromkeys([*names, *(positional[n] for n in numbers if n < len(positional))]))
@@ -99,7 +99,8 @@ def settings_of(
     overlap = sorted(set(numbers) & set(donated))
     if overlap:
         raise ValueError(
-            f"jit of {function_name(fun)}: arguments {overlap} are both static and donated."
+            f"jit of {function_name(fun)}: arguments {overlap} are both static and donated. Fix: "
+            "donate arrays, and mark static what is no array."
         )
     return Settings(numbers, names, donated, donated_names)
 
@@ -114,7 +115,7 @@ def function_name(fun: Any) -> str:
 class Call:
     """One call taken apart: dynamic leaves, static arguments, and which leaves are donated."""
 
-    __slots__ = ("args", "donated", "kwargs", "leaves", "static", "tree")
+    __slots__ = ("args", "donated", "fun", "kwargs", "leaves", "static", "tree")
 
     def __init__(
         self, fun: Any, settings: Settings, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -134,15 +135,14 @@ class Call:
             try:
                 hash(value)
             except TypeError:
+                name = parameter_name(fun, where) if isinstance(where, int) else where
                 raise ValueError(
-                    f"jit of {function_name(fun)}: the static argument {where!r} is {value!r} of "
-                    f"type "
-                    f"{type(value).__name__}, which is not hashable. Static arguments are part "
-                    f"of the cache key. "
-                    "Fix: pass a hashable value (a tuple instead of a list, a frozen dataclass), "
-                    "or do not mark it "
-                    "static."
+                    f"jit of {function_name(fun)}: the static argument {name} is {value!r} of "
+                    f"type {type(value).__name__}, which is not hashable. Static arguments are "
+                    "part of the cache key. Fix: pass a hashable value (a tuple instead of a "
+                    "list, a frozen dataclass), or do not mark it static."
                 ) from None
+        self.fun = fun
         self.args = dynamic_args
         self.kwargs = dynamic_kwargs
         self.static = static
@@ -165,7 +165,7 @@ class Call:
         return (self.tree, tuple(avals), static, backend.trace_context())
 
     def path(self, i: int) -> str:
-        return leaf_path((tuple(self.args), self.kwargs), i)
+        return leaf_path((tuple(self.args), self.kwargs), i, self.fun)
 
     def function(self, fun: Any, out: list[Any]) -> Callable[..., list[Any]]:
         """`fun` of the flat dynamic leaves; the result's tree is left in `out`."""
@@ -178,12 +178,9 @@ class Call:
                     args[where] = value
                 else:
                     kwargs[where] = value
-            try:
-                with fresh_path():
-                    result = fun(*args, **kwargs)
-            except Exception as error:
-                errors.explain(error)
-                raise
+            names = errors.argument_names(values, self.path, function_name(fun), self.leaves)
+            with fresh_path(), errors.Boundary(names):
+                result = fun(*args, **kwargs)
             leaves, tree = jax.tree.flatten(result)
             for i, x in enumerate(leaves):
                 if not is_valid(x):
@@ -209,14 +206,32 @@ def is_valid(x: Any) -> bool:
     return dtype is not None and hasattr(x, "shape") and getattr(dtype, "kind", "V") not in "OUSMm"
 
 
-def leaf_path(tree: Any, i: int) -> str:
-    """A readable path such as ``args[0]['w']`` of leaf `i` of (args, kwargs)."""
-    return argument_path(jax.tree_util.tree_flatten_with_path(tree)[0][i][0])
+def leaf_path(tree: Any, i: int, fun: Any = None) -> str:
+    """A readable path of leaf `i` of (args, kwargs): ``params['w']`` where `fun` has a parameter of
+    that name, else ``args[0]['w']``.
+    """
+    return argument_path(jax.tree_util.tree_flatten_with_path(tree)[0][i][0], fun)
 
 
-def argument_path(path: Sequence[Any]) -> str:
+def argument_path(path: Sequence[Any], fun: Any = None) -> str:
     """`leaf_path` of a path of keys into (args, kwargs)."""
-    if not path:
+    if len(path) < 2:
         return "the arguments"
-    head = "args" if getattr(path[0], "idx", 0) == 0 else "kwargs"
-    return head + jax.tree_util.keystr(tuple(path[1:]))
+    kind, which, *rest = path
+    if getattr(kind, "idx", 0) == 0:
+        name = parameter_name(fun, which.idx)
+    else:
+        name = which.key if fun is not None else f"kwargs[{which.key!r}]"
+    return name + jax.tree_util.keystr(tuple(rest))
+
+
+def parameter_name(fun: Any, number: int) -> str:
+    """The name of a positional parameter, or ``args[number]``."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    try:
+        parameters = list(inspect.signature(fun).parameters.values())
+    except (ValueError, TypeError):
+        parameters = []
+    if number < len(parameters) and parameters[number].kind in kinds:
+        return parameters[number].name
+    return f"args[{number}]"

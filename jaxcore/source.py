@@ -91,14 +91,25 @@ class _State(threading.local):
         self.path = ""
         self.source: Source | None = None
         self.frames: dict[FrameType, Source] = {}
+        self.outer: tuple[str, ...] = ()  # paths at the calls of the open shared functions
 
 
 _state = _State()
 _internal: dict[str, bool] = {}
-_hidden_roots: list[str] = [_HERE]
-if not os.path.isdir(os.path.join(_HERE, "nn")):  # installed in place: the layers stand beside us
-    _beside = os.path.dirname(os.path.dirname(_HERE))
-    _hidden_roots += [os.path.join(_beside, layer) + os.sep for layer in ("nn", "train")]
+_installed = os.path.isdir(os.path.join(_HERE, "nn"))  # else the layers stand beside us
+_above = _HERE if _installed else os.path.dirname(os.path.dirname(_HERE))
+_layer_roots = tuple(os.path.join(_above, layer) + os.sep for layer in ("nn", "train"))
+_hidden_roots = (_HERE, *_layer_roots)
+
+
+def is_engine(filename: str) -> bool:
+    """True for internal files below the layers of modules and training."""
+    return is_internal(filename) and not os.path.abspath(filename).startswith(_layer_roots)
+
+
+def is_replaying() -> bool:
+    """True while equations of a program are applied again: the running line says nothing then."""
+    return _state.source is not None and _state.source.instruction != _ELSEWHERE
 
 
 def is_internal(filename: str) -> bool:
@@ -106,7 +117,7 @@ def is_internal(filename: str) -> bool:
     known = _internal.get(filename)
     if known is None:
         known = backend.source_file_is_jax(filename) or filename.startswith("<frozen")
-        known = known or any(os.path.abspath(filename).startswith(root) for root in _hidden_roots)
+        known = known or os.path.abspath(filename).startswith(_hidden_roots)
         known = known or f"{os.sep}site-packages{os.sep}optax{os.sep}" in filename
         known = known or filename.endswith(("contextlib.py", "functools.py"))
         _internal[filename] = known
@@ -199,16 +210,26 @@ def name_scope(name: str) -> Iterator[None]:
     _state.path = f"{previous}/{name}" if previous else name
     try:
         yield
+    except Exception as error:
+        if not hasattr(error, "module_path"):
+            error.module_path = module_path(error)  # type: ignore[attr-defined]
+        raise
     finally:
         _state.path = previous
+
+
+def module_path(error: Exception) -> str:
+    """The absolute path of the modules that were open where `error` was raised."""
+    found = getattr(error, "module_path", None)
+    return "/".join(p for p in (*_state.outer, _state.path) if p) if found is None else found
 
 
 @contextmanager
 def fresh_path() -> Iterator[None]:
     """Start an empty module path: inside a shared function locations are relative."""
-    previous, source = _state.path, _state.source
-    _state.path, _state.source = "", None
+    previous, source, outer = _state.path, _state.source, _state.outer
+    _state.path, _state.source, _state.outer = "", None, (*outer, previous)
     try:
         yield
     finally:
-        _state.path, _state.source = previous, source
+        _state.path, _state.source, _state.outer = previous, source, outer

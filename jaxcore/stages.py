@@ -309,6 +309,7 @@ def make_jaxpr(
     """
     settings = settings_of(fun, static_argnums, None, None, None)
 
+    @errors.explained
     def traced(*args: Any, **kwargs: Any) -> Any:
         result = Traced(fun, settings, args, kwargs)
         if not return_shape:
@@ -318,6 +319,7 @@ def make_jaxpr(
     return traced
 
 
+@errors.explained
 def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """The shapes and dtypes of ``fun(*args, **kwargs)`` without computing it.
 

@@ -296,13 +296,13 @@ def scalar_aval(x: bool | int | float | complex) -> ShapedArray:
     """The type of a Python scalar: weak, except for bool."""
     kind = type(x)
     x64 = bool(backend.flag("jax_enable_x64"))
+    if kind is int and not -2147483648 <= x <= 2147483647 and not x64:  # type: ignore[operator]
+        raise OverflowError(
+            f"The Python integer {x} does not fit int32. Fix: use a float, or enable x64."
+        )
     aval = _scalar_avals.get((kind, x64))
     if aval is None:
         aval = _scalar_avals[kind, x64] = jax.typeof(x)
-    if kind is int and not -2147483648 <= x <= 2147483647 and not x64:  # type: ignore[operator]
-        raise OverflowError(
-            f"The Python integer {x} does not fit int32. Enable x64, or use a float."
-        )
     return aval
 
 
@@ -397,6 +397,9 @@ def eval_program(program: Program, args: Sequence[Any]) -> list[Any]:
                 eq.outputs, bind_with(trace, eq.primitive, values, eq.params), strict=True
             ):
                 env[v] = value
+    except Exception as error:
+        errors.located(error, eq)
+        raise
     finally:
         swap_source(previous)
     return [env[x] if type(x) is Var else literal_value(x) for x in program.outputs]  # type: ignore[index,arg-type]

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import jaxcore
-from jaxcore import random
+from jaxcore import errors, random
 
 from .errors import MissingRngError, UnboundModuleError, where
 from .state import Path, Run
@@ -76,6 +76,13 @@ class Frame:
             )
         return random.fold_in(keys[stream], number)
 
+    def name_of(self, value: Any) -> errors.Name | None:
+        """The path of the variable that has this very value."""
+        for path, leaf in self.run.values():
+            if leaf is value:
+                return errors.Name("/".join(path[1:]))
+        return None
+
 
 class _Stack(threading.local):
     def __init__(self) -> None:
@@ -113,10 +120,11 @@ def is_constructing() -> bool:
 
 @contextlib.contextmanager
 def entered(frame: Frame) -> Iterator[None]:
-    """While the frame's module runs, it is the current one."""
+    """While the frame's module runs, it is the current one, and errors say so."""
     _stack.frames.append(frame)
     try:
-        yield
+        with errors.Boundary(frame.name_of, lambda: where(frame.path, type(frame.module).__name__)):
+            yield
     finally:
         _stack.frames.remove(frame)
 

@@ -94,6 +94,13 @@ class Run:
             node = node[name]
         return node
 
+    def values(self) -> Iterator[tuple[Path, Any]]:
+        """Every value that the run has, newest first, with its path."""
+        for layer in reversed(self.layers):
+            for known in (layer.values, layer.given, layer.prepared):
+                yield from known.items()
+        yield from flatten(self.variables)
+
     def prepared(self, path: Path) -> Any:
         """The known initial value of a variable that is created now, or `MISSING`."""
         for layer in reversed(self.layers):

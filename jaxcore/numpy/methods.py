@@ -48,8 +48,18 @@ def _iterate(self: Any) -> Iterator[Any]:
     return iter(unstack(self))
 
 
+def _format(self: Any, spec: str) -> str:
+    if not spec:
+        return str(self)
+    raise TypeError(
+        f"unsupported format string {spec!r} for a traced array: its value is not known yet. Fix: "
+        'print it when the program runs, with jax.debug.print("{x:' + spec + '}", x=x).'
+    )
+
+
 attach(
     {
+        "__format__": _format,
         "__getitem__": index_array,
         "__iter__": _iterate,
         "__len__": _length,

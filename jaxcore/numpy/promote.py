@@ -263,4 +263,5 @@ def _literal(x: Any, aval: Any, to_float: bool) -> Any:
     try:
         return aval.dtype.type(x)
     except (OverflowError, TypeError):
+        scalar_aval(x)  # an integer may be too large for any dtype
         return None

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from jaxcore import backend
+from jaxcore import backend, errors
 from jaxcore.ir import Program, intern
 from jaxcore.primitive import Linear, Primitive, mirror
 from jaxcore.source import fresh_path
@@ -76,7 +76,7 @@ def block(fun: Callable[..., Any], *args: Any, name: str) -> Any:
         full = list(leaves)
         for i, value in zip(traced, values, strict=True):
             full[i] = value
-        with fresh_path():
+        with fresh_path(), errors.Boundary(errors.stand_ins(values, operands)):
             out_leaves, out_tree = jax.tree.flatten(fun(*jax.tree.unflatten(tree, full)))
         out_traced = [i for i, x in enumerate(out_leaves) if is_array(x)]
         result.append((out_leaves, out_tree, out_traced))

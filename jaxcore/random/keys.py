@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 import jaxcore.numpy as jnp
-from jaxcore import backend
+from jaxcore import backend, errors
 from jaxcore.ops.random import random_bits_p, random_fold_in_p, random_seed_p, random_split_p
 from jaxcore.trace import bind
 
@@ -25,14 +25,12 @@ Array = jax.Array
 
 def as_key(name: str, key: Any) -> tuple[Any, bool]:
     """`key` as a single typed key, and whether it was raw."""
-    if isinstance(key, jax.Array) and isinstance(key.dtype, backend.KeyType):
-        if key.shape == ():
-            return key, False
-        raise ValueError(
-            f"{name} accepts a single key, but was given a key array of shape {key.shape} != (). "
-            "Use jax.vmap for batching."
-        )
-    return backend.typed_key(name, key)
+    if isinstance(key, jax.Array) and isinstance(key.dtype, backend.KeyType) and key.shape == ():
+        return key, False
+    try:
+        return backend.typed_key(name, key)
+    except (TypeError, ValueError) as error:
+        raise errors.raised(error) from None
 
 
 def shape_of(shape: Any) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jaxcore import backend, errors
+from jaxcore import backend
 from jaxcore.eager import execute, remember
 from jaxcore.ir import Program, intern
 from jaxcore.ops.basic import zeros
@@ -154,11 +154,7 @@ class Derivation:
                 tangents.append(var)
             args.append(p)
         with backend.set_current_trace(trace):
-            try:
-                self._outs = list(fun(*args))
-            except Exception as error:
-                errors.explain(error)
-                raise
+            self._outs = list(fun(*args))
         self._close(trace, tangents)
 
     def _close(self, trace: LinearizeTrace, tangents: Sequence[Any]) -> None:

@@ -10,18 +10,25 @@ from typing import Any
 
 import jax
 
+from jaxcore import errors
 from jaxcore.signature import function_name, leaf_path
 from jaxcore.trace import aval_of
 from jaxcore.transforms.derivation import Derivation, LinearMap, is_inexact
 
 __all__ = ["flatten_aux", "flatten_fun", "jvp", "linearize", "vjp"]
 
+Names = Callable[[Sequence[Any]], errors.Finder]
 
-def flatten_fun(fun: Callable[..., Any], tree: Any, out: list[Any]) -> Callable[..., list[Any]]:
-    """`fun` of flat leaves; the tree of its result is left in `out`."""
+
+def flatten_fun(
+    fun: Callable[..., Any], tree: Any, out: list[Any], names: Names
+) -> Callable[..., list[Any]]:
+    """`fun` of flat leaves, which `names` names; the tree of its result is left in `out`."""
 
     def flat(*leaves: Any) -> list[Any]:
-        leaves_out, out_tree = jax.tree.flatten(fun(*jax.tree.unflatten(tree, leaves)))
+        with errors.Boundary(names(leaves)):
+            result = fun(*jax.tree.unflatten(tree, leaves))
+        leaves_out, out_tree = jax.tree.flatten(result)
         out[:] = [out_tree]
         return leaves_out
 
@@ -29,9 +36,10 @@ def flatten_fun(fun: Callable[..., Any], tree: Any, out: list[Any]) -> Callable[
 
 
 def _check_tangents(
-    name: str, kind: str, primals: Any, tangents: Any
+    fun: Any, kind: str, primals: Any, tangents: Any
 ) -> tuple[list[Any], list[Any], Any]:
     """Flat primals and tangents, whose trees, shapes and dtypes must agree."""
+    name = function_name(fun)
     tree: Any  # JAX's stubs know no comparison of treedefs
     p_leaves, tree = jax.tree.flatten(primals)
     t_leaves, t_tree = jax.tree.flatten(tangents)
@@ -44,7 +52,7 @@ def _check_tangents(
     for i, (p, t) in enumerate(zip(p_leaves, t_leaves, strict=True)):
         want, got = aval_of(p).to_tangent_aval(), aval_of(t)
         if want.dtype != got.dtype or want.shape != got.shape:
-            path = leaf_path((primals, {}), i)
+            path = leaf_path((primals, {}), i, fun)
             raise (TypeError if want.dtype != got.dtype else ValueError)(
                 f"{kind} of {name}: primal {path} has type {aval_of(p)}, so its tangent must be "
                 f"{want.dtype}{list(want.shape)}, but got {got}."
@@ -52,6 +60,7 @@ def _check_tangents(
     return p_leaves, t_leaves, tree
 
 
+@errors.explained
 def jvp(
     fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False
 ) -> Any:
@@ -81,12 +90,13 @@ def jvp(
             f"{type(primals).__name__} and "
             f"{type(tangents).__name__}. Fix: write (x,) for a single argument."
         )
-    leaves, t_leaves, tree = _check_tangents(name, "jvp", tuple(primals), tuple(tangents))
+    leaves, t_leaves, tree = _check_tangents(fun, "jvp", tuple(primals), tuple(tangents))
     value, aux, out_tree, linear = _linearize_tree(fun, leaves, tree, has_aux, name)
     moved = jax.tree.unflatten(out_tree, linear.forward(t_leaves)[: out_tree.num_leaves])
     return (value, moved, aux) if has_aux else (value, moved)
 
 
+@errors.explained
 def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     """Value at `primals` and the linear map of tangents there, which may be applied many times.
 
@@ -102,7 +112,7 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
 
     def f_jvp(*tangents: Any) -> Any:
         _, t_leaves, _ = _check_tangents(
-            name, "linearize", jax.tree.unflatten(tree, leaves), tuple(tangents)
+            fun, "linearize", jax.tree.unflatten(tree, leaves), tuple(tangents)
         )
         return jax.tree.unflatten(out_tree, linear.forward(t_leaves)[: out_tree.num_leaves])
 
@@ -110,12 +120,17 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
 
 
 def flatten_aux(
-    fun: Callable[..., Any], tree: Any, out: list[Any], aux: list[Any]
+    fun: Callable[..., Any],
+    tree: Any,
+    out: list[Any],
+    aux: list[Any],
+    names: Names,
 ) -> Callable[..., list[Any]]:
     """Flat outputs of the first result of `fun`, followed by those of the second."""
 
     def flat(*leaves: Any) -> list[Any]:
-        result = fun(*jax.tree.unflatten(tree, leaves))
+        with errors.Boundary(names(leaves)):
+            result = fun(*jax.tree.unflatten(tree, leaves))
         if not isinstance(result, tuple) or len(result) != 2:
             raise TypeError(
                 f"{function_name(fun)} must return a pair (value, aux) because has_aux=True, but "
@@ -136,7 +151,17 @@ def _linearize_tree(
     active = [is_inexact(aval_of(p)) for p in leaves]
     out: list[Any] = []
     aux: list[Any] = []
-    flat = flatten_aux(fun, tree, out, aux) if has_aux else flatten_fun(fun, tree, out)
+
+    def names(values: Sequence[Any]) -> errors.Finder:
+        def path(i: int) -> str:
+            return leaf_path((jax.tree.unflatten(tree, leaves), {}), i, fun)
+
+        return errors.argument_names(values, path, name, leaves)
+
+    if has_aux:
+        flat = flatten_aux(fun, tree, out, aux, names)
+    else:
+        flat = flatten_fun(fun, tree, out, names)
     outs, linear = Derivation(flat, leaves, active, name).linearize()
     n = out[0].num_leaves
     rest = jax.tree.unflatten(aux[0], outs[n:]) if has_aux else None
@@ -195,6 +220,7 @@ def _unflatten_vjp(static: Any, residuals: Sequence[Any]) -> _VJP:
 jax.tree_util.register_pytree_node(_VJP, _flatten_vjp, _unflatten_vjp)
 
 
+@errors.explained
 def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     """Value at `primals` and the function from a cotangent of it to cotangents of the arguments
     (reverse mode).

@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxcore import backend, errors
 from jaxcore.ops.basic import stop_gradient_p
-from jaxcore.signature import function_name
+from jaxcore.signature import function_name, parameter_name
 from jaxcore.trace import aval_of, bind
 from jaxcore.transforms.derivation import Derivation, is_inexact
 from jaxcore.transforms.derivative import flatten_aux, flatten_fun
@@ -61,6 +61,7 @@ def _value_and_grad(
     many = not isinstance(argnums, int)
     numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
 
+    @errors.explained
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         for n in numbers:
             if not -len(args) <= n < len(args):
@@ -75,7 +76,7 @@ def _value_and_grad(
         chosen = tuple(args[n] for n in positions)
         leaves, tree = jax.tree.flatten(chosen)
         for i, x in enumerate(leaves):
-            _check_input(name, x, chosen, i, positions, holomorphic, allow_int)
+            _check_input(fun, x, chosen, i, positions, holomorphic, allow_int)
 
         def of_chosen(*values: Any) -> Any:
             full = list(args)
@@ -83,12 +84,17 @@ def _value_and_grad(
                 full[n] = value
             return fun(*full, **kwargs)
 
+        def names(values: Sequence[Any]) -> errors.Finder:
+            return errors.argument_names(
+                values, lambda i: _path(fun, chosen, positions, i), name, leaves
+            )
+
         aux: list[Any] = []
         out: list[Any] = []
         if has_aux:
-            flat = flatten_aux(of_chosen, tree, out, aux)
+            flat = flatten_aux(of_chosen, tree, out, aux, names)
         else:
-            flat = flatten_fun(of_chosen, tree, out)
+            flat = flatten_fun(of_chosen, tree, out, names)
         active = [is_inexact(aval_of(p)) for p in leaves]
         traced = Derivation(flat, leaves, active, name)
         n_value = out[0].num_leaves
@@ -105,8 +111,14 @@ def _value_and_grad(
     return wrapped
 
 
+def _path(fun: Any, chosen: Any, positions: Sequence[int], i: int) -> str:
+    """The path of a leaf of the arguments that are differentiated."""
+    which, *rest = jax.tree_util.tree_flatten_with_path(chosen)[0][i][0]
+    return parameter_name(fun, positions[which.idx]) + jax.tree_util.keystr(tuple(rest))
+
+
 def _check_input(
-    name: str,
+    fun: Any,
     x: Any,
     chosen: Any,
     i: int,
@@ -114,10 +126,12 @@ def _check_input(
     holomorphic: bool,
     allow_int: bool,
 ) -> None:
+    name = function_name(fun)
     try:
         aval = aval_of(x)
     except TypeError:
-        raise errors.not_an_array(x, f"grad of {name}: argument {positions[0]}") from None
+        path = _path(fun, chosen, positions, i)
+        raise errors.not_an_array(x, f"grad of {name}: argument {path}") from None
     dtype = aval.dtype
     kind = np.dtype(dtype).kind if not backend.is_extended(dtype) else "O"
     inexact = is_inexact(aval)
@@ -132,14 +146,11 @@ def _check_input(
             "a holomorphic function, or use jaxcore.vjp."
         )
     if not inexact and not allow_int:
-        path = jax.tree_util.keystr(jax.tree_util.tree_flatten_with_path(chosen)[0][i][0][1:])
-        number = jax.tree_util.tree_flatten_with_path(chosen)[0][i][0][0].idx
         raise TypeError(
-            f"grad requires real- or complex-valued inputs (input dtype that is a sub-dtype of "
-            f"np.inexact), but "
-            f"argument {positions[number]}{path} of {name} has type {aval}.\nFix: pass floats "
-            f"(1.0 instead of 1), "
-            "differentiate another argument with argnums, or set allow_int=True."
+            "grad requires real- or complex-valued inputs (input dtype that is a sub-dtype of "
+            f"np.inexact), but argument {_path(fun, chosen, positions, i)} of {name} has type "
+            f"{aval}.\nFix: pass floats (1.0 instead of 1), differentiate another argument with "
+            "argnums, or set allow_int=True."
         )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxcore import backend, errors
+from jaxcore import backend
 from jaxcore.ir import Atom, Literal, Program, Var, intern
 from jaxcore.passes.scalars import literals, skeleton, widened
 from jaxcore.primitive import Primitive
@@ -54,11 +54,7 @@ class TapeTrace(StageTrace):
     def run(self, fun: Callable[..., Sequence[Any]]) -> list[Any]:
         """Results of `fun`, values of this trace."""
         with backend.set_current_trace(self):
-            try:
-                return list(fun(*[StageTracer(self, v, None) for v in self._inputs]))
-            except Exception as error:
-                errors.explain(error)
-                raise
+            return list(fun(*[StageTracer(self, v, None) for v in self._inputs]))
 
     def process(
         self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]

@@ -14,7 +14,7 @@ from jaxcore.axes import Axis, axis_key, axis_names
 from jaxcore.ir import Program, Var, intern
 from jaxcore.ops.avals import shaped
 from jaxcore.primitive import Primitive
-from jaxcore.signature import leaf_path
+from jaxcore.signature import function_name, leaf_path
 from jaxcore.trace import (
     JaxcoreTrace,
     JaxcoreTracer,
@@ -165,7 +165,8 @@ def _axes_leaves(name: str, tree: Any, axes: Any, kind: str) -> list[int | None]
             f"vmap of {name}: {kind} must be an int, None, or a tree whose structure is a prefix "
             f"of the "
             f"{'arguments' if kind == 'in_axes' else 'outputs'}; got {axes!r} for "
-            f"{jax.tree.structure(tree)}. ({error})"
+            f"{jax.tree.structure(tree)}. ({error})\nFix: give an int or None for each argument, "
+            "or a tree of them in the argument's structure."
         ) from None
     return leaves
 
@@ -202,7 +203,7 @@ def vmap(
       >>> jaxcore.vmap(jnp.dot, in_axes=(0, None))(jnp.ones((3, 2)), jnp.arange(2.0))
       Array([1., 1., 1.], dtype=float32)
     """
-    name = getattr(fun, "__name__", type(fun).__name__)
+    name = function_name(fun)
     spmd_name = spmd_axis_name if spmd_axis_name is None else _tuple(spmd_axis_name)
     if isinstance(in_axes, list):
         in_axes = tuple(in_axes)
@@ -210,36 +211,39 @@ def vmap(
         raise TypeError(
             f"vmap of {name}: in_axes must be an int, None, or a tuple of entries corresponding "
             f"to the "
-            f"positional arguments, but got {in_axes!r}."
+            f"positional arguments, but got {in_axes!r}. Fix: write in_axes=0, None or (0, None)."
         )
 
     @wraps(fun)
+    @errors.explained
     def batched(*args: Any, **kwargs: Any) -> Any:
         if isinstance(in_axes, tuple) and len(in_axes) != len(args):
             raise ValueError(
                 f"vmap of {name}: in_axes has {len(in_axes)} entries for {len(args)} positional "
-                f"arguments; got in_axes={in_axes!r}."
+                f"arguments; got in_axes={in_axes!r}. Fix: give one entry for each of them, or an "
+                "int for all."
             )
         leaves, tree = jax.tree.flatten((args, kwargs))
         dims = _axes_leaves(name, args, in_axes, "in_axes") + [0] * len(jax.tree.leaves(kwargs))
         dims = [
-            _canonical(name, d, x, (args, kwargs), i)
+            _canonical(fun, d, x, (args, kwargs), i)
             for i, (d, x) in enumerate(zip(dims, leaves, strict=True))
         ]
-        size = _size(name, leaves, dims, axis_size, (args, kwargs))
+        size = _size(fun, leaves, dims, axis_size, (args, kwargs))
         if axis_name is not None or spmd_name is not None:
             size = Axis(size, axis_name, spmd_name)
         trace = BatchTrace(backend.current_trace(), size, name)
         tracers = [
             x if d is None else BatchTracer(trace, x, d) for x, d in zip(leaves, dims, strict=True)
         ]
-        with trace.named(), backend.set_current_trace(trace):
+
+        def path(i: int) -> str:
+            return leaf_path((args, kwargs), i, fun)
+
+        names = errors.argument_names(tracers, path, name, leaves)
+        with trace.named(), backend.set_current_trace(trace), errors.Boundary(names):
             new_args, new_kwargs = jax.tree.unflatten(tree, tracers)
-            try:
-                outs, out_tree = jax.tree.flatten(fun(*new_args, **new_kwargs))
-            except Exception as error:
-                errors.explain(error)
-                raise
+            outs, out_tree = jax.tree.flatten(fun(*new_args, **new_kwargs))
         out_dims = _axes_leaves(name, jax.tree.unflatten(out_tree, outs), out_axes, "out_axes")
         results = [_restore(name, trace, x, d) for x, d in zip(outs, out_dims, strict=True)]
         trace.invalidate()
@@ -252,23 +256,22 @@ def _tuple(x: Any) -> tuple[Any, ...]:
     return x if isinstance(x, tuple) else (x,)
 
 
-def _canonical(name: str, dim: int | None, x: Any, tree: Any, i: int) -> int | None:
+def _canonical(fun: Any, dim: int | None, x: Any, tree: Any, i: int) -> int | None:
     if dim is None:
         return None
     ndim = len(aval_of(x).shape)
     if not -ndim <= dim < ndim:
-        path = leaf_path(tree, i)
+        path = leaf_path(tree, i, fun)
         raise ValueError(
-            f"vmap of {name} was asked to map over axis {dim} of the argument {path}, but it has "
-            f"type "
-            f"{aval_of(x)}, rank {ndim}: the axis must be in [{-ndim}, {ndim}). Fix: use "
-            f"in_axes=None for this argument."
+            f"vmap of {function_name(fun)} was asked to map over axis {dim} of the argument "
+            f"{path}, but it has type {aval_of(x)}, rank {ndim}: the axis must be in [{-ndim}, "
+            f"{ndim}). Fix: use in_axes=None for this argument."
         )
     return dim % ndim
 
 
 def _size(
-    name: str, leaves: Sequence[Any], dims: Sequence[int | None], axis_size: int | None, tree: Any
+    fun: Any, leaves: Sequence[Any], dims: Sequence[int | None], axis_size: int | None, tree: Any
 ) -> int:
     sizes: dict[int, list[int]] = {}
     for i, (x, d) in enumerate(zip(leaves, dims, strict=True)):
@@ -278,16 +281,19 @@ def _size(
         sizes.setdefault(axis_size, [])
     if not sizes:
         raise ValueError(
-            f"vmap of {name} must have at least one non-None value in in_axes, or axis_size."
+            f"vmap of {function_name(fun)} must have at least one non-None value in in_axes, or "
+            "axis_size. Fix: map over an axis (in_axes=0), or give axis_size."
         )
     if len(sizes) > 1:
         lines = [
-            f"  axis {dims[i]} of {leaf_path(tree, i)}, of type {aval_of(leaves[i])}, has size {s}"
+            f"  axis {dims[i]} of {leaf_path(tree, i, fun)} {aval_of(leaves[i])} has size {s}"
             for s, where in sizes.items()
             for i in where
         ]
         raise ValueError(
-            f"vmap of {name} got inconsistent sizes for the mapped axes:\n" + "\n".join(lines)
+            f"vmap of {function_name(fun)} got inconsistent sizes for the mapped axes:\n"
+            + "\n".join(lines)
+            + "\n  Fix: map over axes of one size, or use in_axes=None for what all examples share."
         )
     return next(iter(sizes))
 

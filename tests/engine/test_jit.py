@@ -69,10 +69,10 @@ def test_static_arguments_by_number_and_name():
 
 def test_static_argument_must_be_hashable():
     f = jaxcore.jit(lambda x, options: x, static_argnums=1)
-    with pytest.raises(ValueError, match=r"static arguments.*list.*\[1, 2\]"):
-        f(1.0, [1, 2])  # the C++ dispatcher's own message
-    with pytest.raises(ValueError, match=r"static argument 1 is \[1, 2\] of type list.*hashable"):
-        f.lower(1.0, [1, 2])
+    for call in (f, f.lower):
+        message = r"static argument options is \[1, 2\] of type list.*not hashable"
+        with pytest.raises(ValueError, match=message):
+            call(1.0, [1, 2])
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_not_a_function():
 
 def test_arguments_and_results_must_be_arrays():
     f = jaxcore.jit(lambda tree: tree)
-    with pytest.raises(TypeError, match=r"(?s)args\[0\]\['name'\].*'resnet'.*static"):
+    with pytest.raises(TypeError, match=r"(?s)tree\['name'\].*'resnet'.*static"):
         f({"x": 1.0, "name": "resnet"})
     with pytest.raises(TypeError, match=r"(?s)returns at \['b'\].*not a valid JAX type"):
         jaxcore.jit(lambda x: {"a": x, "b": "text"})(1.0)

@@ -1,0 +1,249 @@
+"""What to do about an error whose message does not say it: by class, and by the message's words."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from jaxcore.errors import classes
+
+__all__ = ["fix_for"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Fix:
+    kind: type[Exception]
+    words: str
+    text: str
+
+
+_LATER = "a value that is known only when the program runs"
+
+# The first row that fits counts.
+_FIXES = [
+    _Fix(
+        classes.TracerBoolConversionError,
+        "",
+        "use jaxcore.numpy.where or jaxcore.lax.cond for a choice that depends on the value, or "
+        "mark the argument static (jit(..., static_argnames=...)) if it is a plain Python value.",
+    ),
+    _Fix(
+        classes.TracerArrayConversionError,
+        "",
+        "call the function of jaxcore.numpy instead of numpy's, or do this outside the traced "
+        "function.",
+    ),
+    _Fix(
+        classes.TracerIntegerConversionError,
+        "",
+        "mark the argument static (jit(..., static_argnames=...)) if it sets a shape or the "
+        "length of a Python loop; index a jaxcore.numpy array instead of a list; use "
+        f"jaxcore.lax.fori_loop for a loop over {_LATER}.",
+    ),
+    _Fix(
+        classes.NonConcreteBooleanIndexError,
+        "",
+        "use jaxcore.numpy.where(mask, x, other), whose result has a fixed shape, or pass "
+        "size=... to jaxcore.numpy.nonzero and index with what it returns.",
+    ),
+    _Fix(
+        classes.ConcretizationTypeError,
+        r"size argument|specify a (concrete|static) value|total_repeat_length",
+        "give the result a fixed size (size=..., total_repeat_length=...), because shapes must be "
+        "known while tracing.",
+    ),
+    _Fix(
+        classes.ConcretizationTypeError,
+        r"arange|linspace|jnp\.eye|[Ss]hapes must|axis|num",
+        "mark the argument static (jit(..., static_argnames=...)): what sets a shape must be known "
+        "while tracing.",
+    ),
+    _Fix(
+        classes.ConcretizationTypeError,
+        "",
+        "keep the value an array (x.astype(...) instead of float(x) or int(x), jaxcore.numpy "
+        "instead of math), use jaxcore.numpy.where or jaxcore.lax.cond for a choice that depends "
+        "on it, or return it and convert it outside the traced function.",
+    ),
+    _Fix(
+        classes.UnexpectedTracerError,
+        "",
+        "return the value from the function instead of storing it in a list, attribute or global.",
+    ),
+    _Fix(
+        TypeError,
+        r"immutable|item assignment",
+        "write x = x.at[index].set(value), which returns a new array.",
+    ),
+    _Fix(
+        TypeError,
+        r"Cannot concatenate|concatenat",
+        "the arrays are given as one list, of equal rank, and agree in every dimension but the one "
+        "being joined; reshape or pad them.",
+    ),
+    _Fix(
+        ValueError,
+        r"All input arrays must have the same shape",
+        "stack arrays of one shape; jaxcore.numpy.concatenate joins along an axis they have.",
+    ),
+    _Fix(
+        TypeError,
+        r"requires arguments to have the same dtypes",
+        "convert one of them with x.astype(...), or use the function of jaxcore.numpy, which "
+        "promotes.",
+    ),
+    _Fix(
+        TypeError,
+        r"PRNG key (data|seed)|expects random keys",
+        "make a key of an integer with jaxcore.random.key(0), and pass the key.",
+    ),
+    _Fix(
+        TypeError,
+        r"does not accept dtypes? .*key<",
+        "keys are no numbers: make new ones with jaxcore.random.split or fold_in, and draw numbers "
+        "with jaxcore.random.normal and its kin.",
+    ),
+    _Fix(
+        ValueError,
+        r"accepts a single key",
+        "split the key and pass one of them, or map over them with jaxcore.vmap.",
+    ),
+    _Fix(
+        TypeError,
+        r"does not accept dtype",
+        "convert the operand with x.astype(...) to one of the dtypes that the operation takes.",
+    ),
+    _Fix(
+        TypeError,
+        r"dot_general|contracting dimensions|matmul",
+        "the dimensions that are summed over must have equal sizes; transpose or reshape one of "
+        "the operands.",
+    ),
+    _Fix(
+        ValueError,
+        r"[Ee]insum|Einstein|label|subscript",
+        "each letter must stand for one size in all operands, and there is one letter for each "
+        "dimension.",
+    ),
+    _Fix(
+        Exception,
+        r"conv_general_dilated|conv_|dimension_numbers|feature_group_count",
+        "the filter's input features must be the operand's channels divided by "
+        "feature_group_count; check dimension_numbers ('NCHW', 'OIHW', 'NCHW' by default).",
+    ),
+    _Fix(
+        Exception,
+        r"[Ii]ncompatible shapes for broadcasting|could not be broadcast|requested shape",
+        "shapes are aligned from the right and must be equal or 1 along each axis; reshape, or add "
+        "an axis with x[:, None].",
+    ),
+    _Fix(
+        Exception,
+        r"axis .*out of bounds|axes? .* out of (bounds|range)|repeated axis|duplicate",
+        "count axes from 0 to ndim - 1, or from -1 backwards, and name each once.",
+    ),
+    _Fix(
+        ValueError,
+        r"size not equal to one|squeeze",
+        "only axes of size 1 can be left out; use x[0] to take one element, reshape to merge axes.",
+    ),
+    _Fix(
+        ValueError,
+        r"equal division",
+        "the axis must divide evenly; give the places to cut instead of a number, or use "
+        "array_split.",
+    ),
+    _Fix(
+        ValueError,
+        r"truth value of an array",
+        "use & | ~ or jaxcore.numpy.logical_and and its kin by element, any() or all() for one "
+        "answer, jaxcore.numpy.where for a choice.",
+    ),
+    _Fix(
+        IndexError,
+        r"Slice entries must be static|static integers",
+        "use jaxcore.lax.dynamic_slice, whose start may be traced and whose size is fixed, or mask "
+        "with jaxcore.numpy.where.",
+    ),
+    _Fix(
+        IndexError,
+        r"Too many indices|too many indices",
+        "give at most one index for each dimension; add an axis with None.",
+    ),
+    _Fix(
+        TypeError,
+        r"[Ii]ndexer must have integer|string indexing",
+        "index with integers, slices, masks or arrays of integers: x[i.astype(int)].",
+    ),
+    _Fix(
+        TypeError,
+        r"non-tuple sequence",
+        "write x[jaxcore.numpy.array(indices)] for a list of positions, x[i, j] for one of each "
+        "dimension.",
+    ),
+    _Fix(
+        TypeError,
+        r"iteration over a 0-d|len\(\) of unsized",
+        "a scalar has no axis; index the array it came from, or reshape it to (1,).",
+    ),
+    _Fix(
+        TypeError,
+        r"data type .* not understood|[Cc]annot interpret",
+        "name a dtype of jaxcore.numpy, such as jaxcore.numpy.float32 or 'bfloat16'.",
+    ),
+    _Fix(
+        TypeError,
+        r"cannot be interpreted as an integer|[Ss]hapes must be|not iterable|__index__",
+        "sizes, axes and repetitions are Python integers, a shape is a tuple of them.",
+    ),
+    _Fix(
+        ValueError,
+        r"must be a float dtype|must be an? (unsigned )?int",
+        "ask for a dtype of that kind, and convert the result with x.astype(...).",
+    ),
+    _Fix(
+        ValueError,
+        r"__contains__",
+        "write jaxcore.numpy.any(x == value).",
+    ),
+    _Fix(
+        AttributeError,
+        r"has no attribute",
+        "a traced value has the methods of an array and no others; a NumPy or torch method has "
+        "its counterpart in jaxcore.numpy.",
+    ),
+    _Fix(
+        ValueError,
+        r"n, n\]|square",
+        "the last two dimensions must be equal; transpose or slice the matrix.",
+    ),
+    _Fix(
+        ValueError,
+        r"pad_width",
+        "give one pair (before, after), or one for each dimension.",
+    ),
+    _Fix(
+        Exception,
+        r"dynamic_slice|dynamic_update_slice|slice_sizes|slice indices|update shape",
+        "give one start index for each dimension, and a size that fits into the operand.",
+    ),
+    _Fix(
+        ValueError,
+        r"no leading axis|rank at least 1|at least one dimension",
+        "add a leading axis, or leave the argument out of what is mapped over.",
+    ),
+    _Fix(
+        OverflowError,
+        "",
+        "use a float, a smaller number, or enable x64 (JAX_ENABLE_X64=1).",
+    ),
+]
+
+
+def fix_for(error: Exception) -> str:
+    """What to do about `error`; empty where nothing general can be said."""
+    message = str(error)
+    for row in _FIXES:
+        if isinstance(error, row.kind) and re.search(row.words, message):
+            return row.text
+    return ""
