@@ -83,6 +83,10 @@ def _needs_devices(program: Program) -> bool:
 
 def _lower_program(ctx: Any, *operands: Any, program: Program, **_: Any) -> Any:
     on_cpu = tuple(ctx.module_context.platforms) == ("cpu",)
+    if backend.has_symbolic_shapes(ctx):  # JAX's rules know how to write these down
+        from jaxcore.ops.as_jax import run_as_jax
+
+        return backend.lower_function(ctx, lambda *args: run_as_jax(program, args), operands)
     builder = Builder(ctx, outlined(program) if on_cpu else set())
     out = builder.program(program, operands)
     if builder.tokens:

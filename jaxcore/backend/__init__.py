@@ -36,6 +36,7 @@ from jaxcore.backend.traces import (
     UndefinedPrimal,
     Zero,
     add_any_p,
+    as_size,
     at_top_level,
     canonicalize_dtype,
     current_trace,
@@ -45,8 +46,10 @@ from jaxcore.backend.traces import (
     flag,
     float0,
     is_extended,
+    is_symbolic,
     jit_p,
     set_current_trace,
+    size_value,
     source_file_is_jax,
     trace_context,
     trace_ctx,
@@ -99,14 +102,17 @@ from jaxcore.backend.keys import (
     user_dtype,
 )
 from jaxcore.backend.dispatch import NonFinite, dispatcher, fast_path
+from jaxcore.backend.interpreters import jit_equation_params, teach
 from jaxcore.backend.effects import debug_callback_p, debug_effect, is_value, ordered_effects
 from jaxcore.backend.staging import traced_call
 from jaxcore.backend.lowering import (
     TOKEN,
     TokenSet,
     func_dialect,
+    has_symbolic_shapes,
     ir,
     ir_type,
+    lower_function,
     lower_jaxpr,
     lower_with_jax,
     manual_context,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from jax._src import core, source_info_util
@@ -24,6 +24,17 @@ def ir_type(aval: Any) -> Any:
         return mlir.token_type()
     aval = core.physical_aval(aval)
     return ir.RankedTensorType.get(aval.shape, mlir.dtype_to_ir_type(aval.dtype))
+
+
+def has_symbolic_shapes(ctx: Any) -> bool:
+    """True in a module whose shapes have variables, as an export with symbolic shapes has."""
+    state = ctx.module_context.shape_poly_state
+    return len(state.dim_vars) > state.has_platform_index_argument
+
+
+def lower_function(ctx: Any, function: Callable[..., Any], operands: Sequence[Any]) -> Any:
+    """Lower a function of JAX's in place; its ordered effects go through ctx."""
+    return mlir.lower_fun(function)(ctx, *operands)
 
 
 def lower_with_jax(

@@ -132,7 +132,8 @@ def batch(
         name = getattr(size, "name", None)
         spmd_name = getattr(size, "spmd_name", None)
         name = core.no_axis_name if name is None else name
-        axis = batching.AxisData(name, int(size), spmd_name, None)
+        plain = int(size) if isinstance(size, int) else size  # else it is symbolic
+        axis = batching.AxisData(name, plain, spmd_name, None)
         out, out_dims = batching.fancy_primitive_batchers[primitive](axis, args, dims, **params)
     elif primitive in batching.primitive_batchers:
         out, out_dims = batching.primitive_batchers[primitive](args, dims, **params)

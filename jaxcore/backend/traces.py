@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import jax
@@ -62,6 +63,21 @@ def tree_differences(expected: Any, got: Any) -> list[tuple[Any, str, str]]:
         (path, one, other)
         for path, one, other, _ in tree_util.equality_errors_pytreedef(expected, got)
     ]
+
+
+def is_symbolic(shape: Any) -> bool:
+    """True where a size of `shape` is a variable, as in an export with symbolic shapes."""
+    return any(type(n) is not int and core.is_symbolic_dim(n) for n in shape)
+
+
+def as_size(n: Any) -> Any:
+    """`n` as a size: an integer, or a symbolic size as it is."""
+    return n if type(n) is int or core.is_symbolic_dim(n) else operator.index(n)
+
+
+def size_value(size: Any) -> Any:
+    """A size, which may be symbolic, as a value of the program."""
+    return core.dimension_as_value(size)
 
 
 def source_file_is_jax(filename: str) -> bool:

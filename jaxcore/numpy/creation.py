@@ -78,8 +78,8 @@ def user_dtype(dtype: Any) -> Any:
 
 def _sizes(shape: Any) -> tuple[int, ...]:
     if isinstance(shape, Sequence | np.ndarray):
-        return tuple([index(n) for n in shape])
-    return (index(shape),)
+        return tuple([backend.as_size(n) for n in shape])
+    return (backend.as_size(shape),)
 
 
 def _filled(value: Any, shape: tuple[int, ...]) -> Array:

@@ -12,6 +12,7 @@ import jax.numpy as _jnp
 import numpy as np
 import opt_einsum
 
+from jaxcore import backend
 from jaxcore.backend import ShapedArray
 from jaxcore.numpy.creation import user_dtype
 from jaxcore.numpy.lax_dot import resolve_precision
@@ -99,6 +100,9 @@ def einsum(
             **kwargs,
         )
     pairs = [typed("einsum", x, i) for i, x in enumerate(operands)]
+    if any(backend.is_symbolic(t.shape) for _, t in pairs):
+        settings = {"precision": precision, "preferred_element_type": preferred_element_type}
+        return _jnp.einsum(subscripts, *operands, optimize=optimize, **settings)
     steps = _plan(subscripts, tuple([tuple(t.shape) for _, t in pairs]), optimize)
     first = pairs[0][1]
     values = [x for x, _ in pairs]

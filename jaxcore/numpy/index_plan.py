@@ -55,7 +55,7 @@ class GatherPlan(NamedTuple):
 
 def int_dtype(shape: Sequence[int]) -> Any:
     """The dtype that can hold positions in `shape`."""
-    wide = any(n > 2147483647 for n in shape)
+    wide = any(type(n) is int and n > 2147483647 for n in shape)
     return np.dtype(np.int64 if wide else np.int32)
 
 
@@ -64,6 +64,9 @@ def normalised(i: Any, size: int) -> Any:
     dtype = aval_of(i).dtype
     if kind_of(dtype) == "u":
         return i
+    if backend.is_symbolic((size,)):
+        i = convert(i, dtype)
+        return select(lt(i, dtype.type(0)), add(i, convert(backend.size_value(size), dtype)), i)
     if size > np.iinfo(dtype).max:
         dtype = int_dtype((size,))
     if isinstance(i, np.ndarray | np.generic):
@@ -138,6 +141,8 @@ def gather_plan(
     Raises:
       Unusual: for what is left to JAX.
     """
+    if backend.is_symbolic(shape):
+        raise Unusual
     entries = _classify(items, shape, normalize)
     places = [n for n, (kind, _) in enumerate(entries) if kind in ("array", "int")]
     adjacent = all(b - a == 1 for a, b in pairwise(places))
@@ -159,7 +164,10 @@ def gather_plan(
     first = -1 if not advanced else advanced[0] if adjacent else 0
     together: tuple[int, ...] = ()
     if advanced:
-        together = np.broadcast_shapes(*[aval_of(values[n]).shape for n in advanced])
+        shapes = [aval_of(values[n]).shape for n in advanced]
+        if any(backend.is_symbolic(s) for s in shapes):
+            raise Unusual
+        together = np.broadcast_shapes(*shapes)
 
     parts: list[tuple[Any, int]] = []  # positions, and the batch axis where each begins
     batch: list[int] = []

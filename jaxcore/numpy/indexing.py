@@ -40,12 +40,12 @@ def index_array(x: Any, idx: Any) -> Array:
     items = idx if type(idx) is tuple else (idx,)
     key = _static_key(items)
     shape = aval_of(x).shape
-    if key is not None:
-        return _apply_static(x, _static_plan(shape, key))
-    found = _dynamic(x, shape, items)
-    if found is not None:
-        return found
     try:
+        if key is not None:
+            return _apply_static(x, _static_plan(shape, key))
+        found = _dynamic(x, shape, items)
+        if found is not None:
+            return found
         return gather_items(x, shape, items, {})
     except Unusual:
         return backend.Tracer.__getitem__(x, idx)
@@ -82,6 +82,8 @@ def _static_key(items: tuple[Any, ...]) -> tuple[Any, ...] | None:
 @lru_cache(8192)
 def _static_plan(shape: tuple[int, ...], key: tuple[Any, ...]) -> tuple[Any, ...]:
     """What to slice, reverse, squeeze and expand."""
+    if backend.is_symbolic(shape):
+        raise Unusual
     consumed = sum(item is not None and item is not Ellipsis for item in key)
     dots = sum(item is Ellipsis for item in key)
     if dots > 1:

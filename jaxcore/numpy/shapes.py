@@ -12,6 +12,7 @@ import jax
 import jax.numpy as _jnp
 import numpy as np
 
+from jaxcore import backend
 from jaxcore.numpy.operand import as_value, axis_index, typed
 from jaxcore.ops.shape import broadcast_in_dim_p, reshape_p, squeeze_p, transpose_p
 from jaxcore.trace import bind
@@ -303,9 +304,9 @@ def broadcast_to(array: Any, shape: Shape, *, out_sharding: Any = None) -> Array
     a, aval = typed("broadcast_to", array)
     old = aval.shape
     new = (
-        tuple([index(n) for n in shape])
+        tuple([backend.as_size(n) for n in shape])
         if isinstance(shape, Sequence | np.ndarray)
-        else (index(shape),)
+        else (backend.as_size(shape),)
     )
     if new == old:
         return as_value(a)

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxcore import backend
 from jaxcore.numpy import reductions as r
 from jaxcore.numpy import ufuncs as u
 from jaxcore.numpy.elementwise import where as choose
@@ -27,7 +28,10 @@ def _count(x: Any, axis: Axis, keepdims: bool, where: Any, dtype: Any) -> Any:
     shape = aval_of(x).shape
     if where is None:
         axes = canonical_axes(axis, len(shape), "mean")
-        return np.asarray(math.prod(shape[i] for i in axes)).astype(dtype)[()]
+        count = math.prod(shape[i] for i in axes)
+        if backend.is_symbolic((count,)):
+            return convert(backend.size_value(count), dtype)
+        return np.asarray(count).astype(dtype)[()]
     where = array("mean", where)
     own = aval_of(where).shape
     if own != shape:
@@ -96,10 +100,11 @@ def var(
     squared = deviation_squared(sub(x, center))
     compute = aval_of(squared).dtype
     count = _count(x, axis, keepdims, where, compute)
-    count = count - compute.type(correction) if where is None else u.subtract(count, correction)
+    known = isinstance(count, np.generic)
+    count = count - compute.type(correction) if known else u.subtract(count, correction)
     value = div(r.sum(squared, axis, compute, out, keepdims, where=where), count)
     value = convert(value, result)
-    if where is None:
+    if known:
         return value if count > 0 else full(np.nan, aval_of(value))
     return choose(u.not_equal(u.maximum(count, 0), 0), value, np.nan)
 

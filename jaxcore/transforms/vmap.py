@@ -63,7 +63,8 @@ class BatchTrace(JaxcoreTrace):
     def named(self) -> Any:
         """Context in which collectives may speak of the mapped axis."""
         spmd_name = getattr(self.size, "spmd_name", None)
-        return backend.named_axis(self.axis_name, int(self.size), spmd_name)
+        size = int(self.size) if isinstance(self.size, int) else self.size  # else it is symbolic
+        return backend.named_axis(self.axis_name, size, spmd_name)
 
     def split(self, x: Any) -> tuple[Any, int | None]:
         if type(x) is BatchTracer and x._trace is self:
