@@ -13,6 +13,7 @@ from jaxcore.collector import collector_paused
 from jaxcore.ir import Program, Var
 from jaxcore.lower import primitive_of
 from jaxcore.placement import program_params
+from jaxcore.shardings import Placed
 
 __all__ = ["Entry", "compile_program", "lower_program"]
 
@@ -40,9 +41,10 @@ def compile_program(
     leaves: Sequence[Any],
     donated: Sequence[bool],
     name: str,
+    placed: Placed | None = None,
 ) -> tuple[Any, list[bool]]:
     """Compile; returns the executable and which of consts + leaves it takes."""
-    lowered, kept = lower_program(program, consts, leaves, donated, name)
+    lowered, kept = lower_program(program, consts, leaves, donated, name, placed=placed)
     return lowered.compile(), kept
 
 
@@ -53,15 +55,17 @@ def lower_program(
     donated: Sequence[bool],
     name: str,
     platforms: Sequence[str] | None = None,
+    placed: Placed | None = None,
 ) -> tuple[Any, list[bool]]:
     """JAX's lowered form of a program whose unused inputs are left out; for the current backend
-    unless `platforms` are named.
+    unless `platforms` are named, and laid out as `placed` says.
     """
     used: set[Any] = {x for eq in program.equations for x in eq.inputs if type(x) is Var}
     used.update(x for x in program.outputs if type(x) is Var)
-    kept = [v in used for v in program.inputs]
+    keep_all = placed is not None and placed.keep_unused
+    kept = [keep_all or v in used for v in program.inputs]
     pruned = Program(
-        [v for v in program.inputs if v in used],
+        [v for v, keep in zip(program.inputs, kept, strict=True) if keep],
         program.equations,
         program.outputs,
         program.name,
@@ -78,6 +82,7 @@ def lower_program(
             pruned.effects,
             donate,
             name,
+            {} if placed is None else placed.settings(kept),
         )
         return traced.lower(
             lowering_platforms=None if platforms is None else tuple(platforms)

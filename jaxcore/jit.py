@@ -9,8 +9,10 @@ of `program_p`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
 from types import MethodType
-from typing import Any
+from typing import Any, overload
 
 import jax
 
@@ -18,7 +20,8 @@ from jaxcore import backend, errors, side
 from jaxcore.compile import Entry, compile_program
 from jaxcore.ir import Program
 from jaxcore.lower import bind_program
-from jaxcore.ops.call import call
+from jaxcore.ops.call import call, run_program
+from jaxcore.shardings import constrained, incompatible_devices, options_of, placed
 from jaxcore.signature import Call, Settings, function_name, settings_of
 from jaxcore.stages import Lowered, Traced
 from jaxcore.trace import JaxcoreTrace, aval_of, trace_program
@@ -35,33 +38,53 @@ def is_deleted(x: Any) -> bool:
     return isinstance(x, jax.Array) and not isinstance(x, backend.Tracer) and x.is_deleted()
 
 
+@overload
+def jit(fun: Callable[..., Any], /, **settings: Any) -> Jitted: ...
+@overload
+def jit(**settings: Any) -> Callable[[Callable[..., Any]], Jitted]: ...
 @errors.explained
 def jit(
-    fun: Callable[..., Any],
+    fun: Callable[..., Any] | None = None,
+    /,
     *,
+    in_shardings: Any = backend.UNSPECIFIED,
+    out_shardings: Any = backend.UNSPECIFIED,
     static_argnums: int | Sequence[int] | None = None,
     static_argnames: str | Iterable[str] | None = None,
     donate_argnums: int | Sequence[int] | None = None,
     donate_argnames: str | Iterable[str] | None = None,
-) -> Jitted:
+    keep_unused: bool = False,
+    device: jax.Device | None = None,
+    backend: str | None = None,
+    inline: bool = False,
+    compiler_options: dict[str, Any] | None = None,
+) -> Jitted | Callable[[Callable[..., Any]], Jitted]:
     """Compile `fun`: traced once for each set of argument types, then dispatched by JAX's C++
     runtime.
 
     Args:
       fun: pure function of pytrees of arrays. Arrays it closes over become hidden arguments of the
-        executable.
+        executable. Without it, a decorator is returned.
+      in_shardings: how the positional arguments lie on the devices: a prefix tree of `Sharding`, or
+        of `PartitionSpec` under a mesh that `set_mesh` has set. None takes an argument as it lies.
+      out_shardings: the same for the results; None leaves it to the compiler.
       static_argnums, static_argnames: arguments that are part of the cache key instead of being
         traced; hashable.
       donate_argnums, donate_argnames: arguments whose buffers the results may reuse; they must not
         be used again.
+      keep_unused: also transfer arguments that the program does not use.
+      device, backend: deprecated; where the arguments are moved to.
+      inline: inside another function, record the operations instead of a call.
+      compiler_options: flags of XLA by name.
 
     Returns:
       A function with the methods ``trace``, ``lower`` and ``eval_shape`` (called with example
-      arguments).
+      arguments). Inside another function, shardings are constraints on arguments and results.
 
     Raises:
       ValueError: a static argument is not hashable, or is donated too, or a number or name does not
-        exist.
+        exist; a tree of shardings is no prefix, a dimension is not divisible by the devices it is
+        cut over, or an argument was put elsewhere.
       TypeError: an argument or result is not an array.
 
     Example:
@@ -72,13 +95,38 @@ def jit(
       >>> f(0.0)
       Array(0., dtype=float32, weak_type=True)
     """
+    if fun is None:
+        return partial(
+            jit,
+            in_shardings=in_shardings,
+            out_shardings=out_shardings,
+            static_argnums=static_argnums,
+            static_argnames=static_argnames,
+            donate_argnums=donate_argnums,
+            donate_argnames=donate_argnames,
+            keep_unused=keep_unused,
+            device=device,
+            backend=backend,
+            inline=inline,
+            compiler_options=compiler_options,
+        )
     if not callable(fun):
         raise TypeError(
             f"jit expects a function, got {fun!r} of type {type(fun).__name__}. Fix: write jit(f), "
             "not jit(f(x))."
         )
     settings = settings_of(fun, static_argnums, static_argnames, donate_argnums, donate_argnames)
-    return Jitted(fun, settings)
+    options = options_of(
+        function_name(fun),
+        in_shardings,
+        out_shardings,
+        keep_unused,
+        device,
+        backend,
+        inline,
+        compiler_options,
+    )
+    return Jitted(fun, replace(settings, options=options))
 
 
 class Jitted:  # noqa: D101 (its docstring is that of the function)
@@ -187,7 +235,15 @@ class Jitted:  # noqa: D101 (its docstring is that of the function)
         if entry is None:
             out: list[Any] = []
             program, consts = trace_program(call_.function(fun, out), avals, name, shared=False)
-            compiled, kept = compile_program(program, consts, call_.leaves, call_.donated, name)
+            where = placed(call_, name, avals, out[-1], program.out_avals)
+            try:
+                compiled, kept = compile_program(
+                    program, consts, call_.leaves, call_.donated, name, where
+                )
+            except ValueError as error:
+                if "incompatible devices" not in str(error):
+                    raise
+                raise incompatible_devices(error, call_, name) from None
             entry = self._entries[key] = Entry(compiled, consts, out[-1], kept)
         outputs = entry.run(call_.leaves)
         result = jax.tree.unflatten(entry.out_tree, outputs)
@@ -208,6 +264,7 @@ class Jitted:  # noqa: D101 (its docstring is that of the function)
         if found is None:
             out: list[Any] = []
             function = call_.function(self.__wrapped__, out)
+            function = constrained(call_, self.__name__, function, out)
             traced = trace_program(state.wrap(function), avals, self.__name__)
             found = (*traced, out[-1])
             if not stateful and not any(isinstance(c, backend.Tracer) for c in found[1]):
@@ -216,7 +273,8 @@ class Jitted:  # noqa: D101 (its docstring is that of the function)
         trace = backend.current_trace()
         operands = [*consts, *call_.leaves]
         if isinstance(trace, JaxcoreTrace) or trace is backend.eval_trace:
-            results = call(program, operands)
+            inline = call_.options is not None and call_.options.inline
+            results = (run_program if inline else call)(program, operands)
         else:
             results = bind_program(program, operands)
         return jax.tree.unflatten(out_tree, state.deliver(results) if stateful else results)

@@ -33,6 +33,7 @@ from jaxcore.numpy.lax_special import (
 
 # --- collectives: the functions are JAX's, the primitives behind them ours ---
 from jaxcore.ops import exchange as _exchange
+from jaxcore.ops import sharding as _sharding
 
 # --- control flow ---
 from jaxcore.associative import associative_scan

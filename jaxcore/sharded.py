@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import nullcontext
 from functools import partial, wraps
 from typing import Any
 
 import jax
 
 from jaxcore import backend
+from jaxcore.control import ours
 from jaxcore.ops.call import is_array, run_program
 from jaxcore.signature import function_name
 from jaxcore.trace import aval_of, trace_program
@@ -41,15 +43,16 @@ def shard_map(
       out_specs: prefix tree of `PartitionSpec` for the results: along which of the mesh's axes the
         parts are put together. An axis that is not named holds copies, of which one is taken.
       in_specs: prefix tree of `PartitionSpec` for the arguments, None for one that is passed as it
-        is. Needed unless all axes are explicit.
-      mesh: the devices; None takes the mesh that `jaxcore.set_mesh` has set.
+        is.
+      mesh: the devices; None takes the mesh that `jaxcore.set_mesh` has set. Explicit axes are
+        taken for automatic ones: types of jaxcore do not say how arrays lie on them.
       axis_names: the axes that `f` runs over; all of the mesh's if empty. The others stay with the
         compiler.
       check_vma: follow which values are equal on all devices, and check `out_specs` against it.
 
     Raises:
-      ValueError: a dimension is not divisible by the devices that it is cut over, specs do not fit
-        the arguments, or a result that may differ is said to be a copy.
+      ValueError: `in_specs` are left out, a dimension is not divisible by the devices that it is
+        cut over, specs do not fit the arguments, or a result that may differ is said to be a copy.
       TypeError: something is no mesh or no `PartitionSpec`.
 
     Example:
@@ -76,10 +79,23 @@ def shard_map(
 
     @wraps(function)
     def call(*args: Any) -> Any:
-        mapped = jax.shard_map(function, **settings)  # it keeps the mesh that it meets first
-        if backend.at_top_level() and not backend.flag("jax_disable_jit"):
-            return _run(mapped, args, function_name(function))
-        return mapped(*args)
+        if not ours() or backend.flag("jax_disable_jit"):
+            return jax.shard_map(function, **settings)(*args)
+        known = backend.context_mesh() if mesh is None else mesh
+        here, context = {**settings, "mesh": mesh}, nullcontext()
+        if backend.has_explicit_axes(known):
+            if in_specs is _INFER:
+                raise ValueError(
+                    f"shard_map of {function_name(function)}: in_specs must be given, for types of "
+                    "jaxcore do not say how arrays lie on explicit axes."
+                )
+            here["mesh"] = backend.automatic(known)
+            context = backend.use_abstract_mesh(here["mesh"].abstract_mesh)
+        with context:
+            mapped = jax.shard_map(function, **here)
+            if backend.at_top_level():
+                return _run(mapped, args, function_name(function))
+            return mapped(*args)
 
     return call
 

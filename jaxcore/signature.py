@@ -47,6 +47,7 @@ class Settings:
     static_argnames: tuple[str, ...]
     donate_argnums: tuple[int, ...]
     donate_argnames: tuple[str, ...]
+    options: Any = None  # where and how it is compiled, see `jaxcore.shardings`
 
 
 def settings_of(
@@ -115,7 +116,7 @@ def function_name(fun: Any) -> str:
 class Call:
     """One call taken apart: dynamic leaves, static arguments, and which leaves are donated."""
 
-    __slots__ = ("args", "donated", "fun", "kwargs", "leaves", "static", "tree")
+    __slots__ = ("args", "donated", "fun", "kwargs", "leaves", "options", "static", "tree")
 
     def __init__(
         self, fun: Any, settings: Settings, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -142,6 +143,7 @@ class Call:
                     "part of the cache key. Fix: pass a hashable value (a tuple instead of a "
                     "list, a frozen dataclass), or do not mark it static."
                 ) from None
+        self.options = settings.options
         self.fun = fun
         self.args = dynamic_args
         self.kwargs = dynamic_kwargs

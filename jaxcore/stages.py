@@ -19,6 +19,7 @@ from jaxcore.compile import Entry, lower_program
 from jaxcore.cost_analysis import CostAnalysis, analyse
 from jaxcore.ir import Program
 from jaxcore.ops.call import run_program
+from jaxcore.shardings import placed
 from jaxcore.signature import Call, Settings, argument_path, function_name, settings_of
 from jaxcore.trace import aval_of, trace_program
 
@@ -131,8 +132,15 @@ class Lowered(_Stage):
         self.args_info, self.out_tree = traced.args_info, traced.out_tree
         self._consts = traced.consts
         call_ = traced._call
+        avals = self.program.in_avals[len(self._consts) :]
         self._lowered, self._kept = lower_program(
-            traced.program, traced.consts, call_.leaves, call_.donated, traced.fun_name, platforms
+            traced.program,
+            traced.consts,
+            call_.leaves,
+            call_.donated,
+            traced.fun_name,
+            platforms,
+            placed(call_, self.fun_name, avals, self.out_tree, self.program.out_avals),
         )
 
     def as_text(self, dialect: str | None = None, *, debug_info: bool = False) -> str:

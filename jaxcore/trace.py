@@ -181,6 +181,8 @@ class StageTrace(JaxcoreTrace):
         aval = aval_of(x)
         if self.manual is not None and aval.sharding.mesh is not self.manual:
             aval = backend.retyped(aval, self.manual, backend.varying(aval))
+        elif not aval.sharding.mesh.empty:
+            aval = backend.plain(aval)
         var = Var(aval)
         self.consts[id(x)] = (var, x)
         return var
@@ -374,7 +376,7 @@ def trace_program(
     inputs. It is interned unless it is not `shared`: nothing calls it or looks for it again.
     """
     trace = StageTrace(name)
-    inputs = [Var(a) for a in avals]
+    inputs = [Var(a if a.sharding.mesh.empty else backend.plain(a)) for a in avals]
     with collector_paused():
         with backend.set_current_trace(trace):
             results = fun(*[StageTracer(trace, v, None) for v in inputs])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
-from jax._src import config, core, dispatch, pjit
+from jax._src import config, core, dispatch, pjit, tree_util
 from jax._src import mesh as _mesh
 from jax._src import shard_map as _shard_map
 from jax._src.interpreters import pxla
@@ -33,6 +33,8 @@ all_to_all_p = parallel.all_to_all_p
 axis_index_p = parallel.axis_index_p
 pvary_p = core.pvary_p
 sharding_constraint_p = pjit.sharding_constraint_p
+UNSPECIFIED = pjit.UNSPECIFIED
+context_mesh = partial(pjit.get_ctx_mesh, False)
 shard_map_p = _shard_map.shard_map_p
 
 add_spmd_axis_names = core.add_spmd_axis_names
@@ -77,6 +79,29 @@ def retyped(aval: ShapedArray, mesh: Any, axes: frozenset[Any]) -> ShapedArray:
     return aval.update(
         sharding=sharding, manual_axis_type=aval.manual_axis_type.update(varying=axes)
     )
+
+
+def plain(aval: Any) -> Any:
+    """`aval` without what JAX's types say of explicit axes, which ours leave to the compiler."""
+    mesh = aval.sharding.mesh
+    if mesh.empty or mesh.manual_axes:
+        return aval
+    return aval.update(sharding=None)
+
+
+def automatic(mesh: Any) -> Any:
+    """`mesh` with axes that the compiler takes care of in place of explicit ones."""
+    types = jax.sharding.AxisType
+    kinds = [types.Auto if t is types.Explicit else t for t in mesh.axis_types]
+    return mesh.update(axis_types=tuple(kinds))
+
+
+def has_explicit_axes(mesh: Any) -> bool:
+    """True where JAX's types say how arrays lie on `mesh`."""
+    return jax.sharding.AxisType.Explicit in mesh.axis_types
+
+
+use_abstract_mesh = _mesh.use_abstract_mesh
 
 
 @lru_cache(16384)
@@ -183,3 +208,24 @@ def spec_axes(spec: Any) -> frozenset[Any]:
     """The mesh axes that `spec` names."""
     parts = [p for p in spec if p is not None and p is not PartitionSpec.UNCONSTRAINED]
     return frozenset(n for p in parts for n in (p if isinstance(p, tuple) else (p,)))
+
+
+def device_sharding(device: Any, backend: str | None) -> Any:
+    """The sharding that moves arguments to a device, or to the first one of a backend."""
+    return pjit._create_sharding_with_device_backend(device, backend)
+
+
+def moves_arguments(sharding: Any) -> bool:
+    """True for a sharding that `device_sharding` made."""
+    return getattr(sharding, "_device_backend", False)
+
+
+def prefix_errors(prefix: Any, tree: Any, what: str) -> list[str]:
+    """What keeps `prefix` from being a prefix of `tree`, with the paths."""
+    return [str(error(what)) for error in tree_util.prefix_errors(prefix, tree)]
+
+
+def is_automatic(sharding: Any) -> bool:
+    """True for a sharding that a constraint may name: its mesh has no explicit axes."""
+    mesh = getattr(sharding, "mesh", None)
+    return not moves_arguments(sharding) and (mesh is None or mesh.are_all_axes_auto)

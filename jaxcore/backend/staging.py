@@ -21,8 +21,10 @@ def traced_call(
     effects: Any,
     donated: Sequence[bool],
     name: str,
+    placed: dict[str, Any],
 ) -> jax.stages.Traced:
-    """What ``jax.jit(lambda *args: primitive.bind(*args, **params)).trace(*args)`` gives.
+    """What ``jax.jit(lambda *args: primitive.bind(*args, **params)).trace(*args)`` gives, with the
+    parameters `placed` of JAX's equation for where and how it is compiled.
 
     A program of ours is one such call with an argument for each leaf of the user's state, and JAX
     would make tracers for hundreds of them only to find that out.
@@ -50,6 +52,7 @@ def traced_call(
         "in_layouts": (None,) * len(inputs),
         "out_layouts": (None,) * len(outputs),
         "donated_invars": tuple(donated),
+        **placed,
     }
     _, in_tree = jax.tree.flatten((tuple(args), {}))
     _, out_tree = jax.tree.flatten([0] * len(outputs))

@@ -143,25 +143,35 @@ call_p = Primitive(
 
 @mirror(backend.jit_p)
 def _from_jit(args: Sequence[Any], params: dict[str, Any]) -> Any:
-    """A nested `jax.jit` becomes a call; one that places its arguments stays JAX's."""
-    specified = [*params["in_shardings"], *params["out_shardings"]]
-    if any(type(s).__name__ != "UnspecifiedValue" for s in specified):
+    """A nested `jax.jit` becomes a call, its shardings constraints; one that speaks of a mesh with
+    explicit axes stays JAX's.
+    """
+    shardings = (*params["in_shardings"], *params["out_shardings"])
+    if not all(s is backend.UNSPECIFIED or backend.is_automatic(s) for s in shardings):
         return None
-    program, consts = program_from_jaxpr(params["jaxpr"], params["name"])
+    program, consts = program_from_jaxpr(params["jaxpr"], params["name"], shardings)
     return call_p, [*consts, *args], {"program": program}
 
 
-def program_from_jaxpr(jaxpr: Any, name: str) -> tuple[Program, list[Any]]:
+def program_from_jaxpr(
+    jaxpr: Any, name: str, shardings: Sequence[Any] = ()
+) -> tuple[Program, list[Any]]:
     """A program with the meaning of a closed jaxpr, and the constants that come first among its
-    inputs.
+    inputs; arguments and results, in this order, lie as `shardings` say.
     """
-    found = _converted.get(id(jaxpr))
+    if all(s is backend.UNSPECIFIED for s in shardings):
+        shardings = ()
+    found = _converted.get((id(jaxpr), tuple(shardings)))
     if found is not None and found[0] is jaxpr:
         return found[1]
     avals = list(jaxpr.in_avals)
 
     def run(*args: Any) -> Sequence[Any]:
-        return backend.eval_jaxpr(getattr(jaxpr, "jaxpr", jaxpr), jaxpr.consts, *args)
+        if not shardings:
+            return backend.eval_jaxpr(getattr(jaxpr, "jaxpr", jaxpr), jaxpr.consts, *args)
+        args = tuple(map(_constrain, args, shardings))
+        results = backend.eval_jaxpr(getattr(jaxpr, "jaxpr", jaxpr), jaxpr.consts, *args)
+        return list(map(_constrain, results, shardings[len(args) :]))
 
     with fresh_path():
         result = trace_program(run, avals, name)
@@ -169,9 +179,15 @@ def program_from_jaxpr(jaxpr: Any, name: str) -> tuple[Program, list[Any]]:
         _converted.clear()
     # A constant may be a tracer of a trace that is still open, so only closed conversions are kept.
     if not any(isinstance(c, backend.Tracer) for c in result[1]):
-        _converted[id(jaxpr)] = (jaxpr, result)
+        _converted[id(jaxpr), tuple(shardings)] = (jaxpr, result)
     return result
 
 
-_converted: dict[int, tuple[Any, tuple[Program, list[Any]]]] = {}
+def _constrain(x: Any, sharding: Any) -> Any:
+    if sharding is backend.UNSPECIFIED:
+        return x
+    return jax.lax.with_sharding_constraint(x, sharding)
+
+
+_converted: dict[Any, tuple[Any, tuple[Program, list[Any]]]] = {}
 __all__ += ["intern"]

@@ -15,6 +15,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import AxisType
 
 from jaxcore import backend
 from jaxcore.axes import Axis, program_axis_names, vary
@@ -56,6 +57,12 @@ def stage_shard_map(
     Returns:
       The tree of results.
     """
+    if any(mesh.axis_types[mesh.axis_names.index(a)] is AxisType.Explicit for a in axes):
+        raise NotImplementedError(
+            f"shard_map of {name}: the mesh has the axis types {mesh.axis_types}, but types of "
+            "jaxcore do not say how arrays lie on explicit axes. Fix: use jaxcore.shard_map, or a "
+            "mesh made with axis_types=(AxisType.Auto, ...)."
+        )
     found: list[Any] = []
 
     def body(*values: Any) -> list[Any]:
@@ -358,7 +365,8 @@ def _lower(
         axis_names=set(axes),
         check_vma=check_vma,
     )
-    return b.function_of_jax(fun, avals_in, operands)
+    with backend.use_abstract_mesh(mesh.abstract_mesh):  # for which JAX looks
+        return b.function_of_jax(fun, avals_in, operands)
 
 
 def _cost(
