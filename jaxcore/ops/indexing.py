@@ -200,11 +200,11 @@ def _gather_lower(
         return b.program(_fill_program(operand, indices, params), operands)
     d: GatherDims = params["dimension_numbers"]
     numbers = b.parse(
-        f"#stablehlo.gather<offset_dims = {list(d.offset_dims)}, "
-        f"collapsed_slice_dims = {list(d.collapsed_slice_dims)}, "
-        f"operand_batching_dims = {list(d.operand_batching_dims)}, "
-        f"start_indices_batching_dims = {list(d.start_indices_batching_dims)}, "
-        f"start_index_map = {list(d.start_index_map)}, "
+        f"#stablehlo.gather<offset_dims = {[*map(int, d.offset_dims)]}, "
+        f"collapsed_slice_dims = {[*map(int, d.collapsed_slice_dims)]}, "
+        f"operand_batching_dims = {[*map(int, d.operand_batching_dims)]}, "
+        f"start_indices_batching_dims = {[*map(int, d.start_indices_batching_dims)]}, "
+        f"start_index_map = {[*map(int, d.start_index_map)]}, "
         f"index_vector_dim = {len(avals_in[1].shape) - 1}>"
     )
     return b.one(

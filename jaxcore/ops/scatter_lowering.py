@@ -71,11 +71,11 @@ def emit_scatter(
     if mode == Mode.CLIP and d.scatter_dims_to_operand_dims:
         indices = _clamped(b, operands, avals_in, d)
     numbers = b.parse(
-        f"#stablehlo.scatter<update_window_dims = {list(d.update_window_dims)}, "
-        f"inserted_window_dims = {list(d.inserted_window_dims)}, "
-        f"input_batching_dims = {list(d.operand_batching_dims)}, "
-        f"scatter_indices_batching_dims = {list(d.scatter_indices_batching_dims)}, "
-        f"scatter_dims_to_operand_dims = {list(d.scatter_dims_to_operand_dims)}, "
+        f"#stablehlo.scatter<update_window_dims = {[*map(int, d.update_window_dims)]}, "
+        f"inserted_window_dims = {[*map(int, d.inserted_window_dims)]}, "
+        f"input_batching_dims = {[*map(int, d.operand_batching_dims)]}, "
+        f"scatter_indices_batching_dims = {[*map(int, d.scatter_indices_batching_dims)]}, "
+        f"scatter_dims_to_operand_dims = {[*map(int, d.scatter_dims_to_operand_dims)]}, "
         f"index_vector_dim = {len(avals_in[1].shape) - 1}>"
     )
     op = b.op(
