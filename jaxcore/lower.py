@@ -16,47 +16,10 @@ from jaxcore.axes import Axis
 from jaxcore.backend import mlir
 from jaxcore.builder import Builder
 from jaxcore.ir import Program
+from jaxcore.passes.forms import arrange
 from jaxcore.placement import program_params
 
 __all__ = ["bind_program", "primitive_of"]
-
-
-_OUTLINE_SIZE, _OUTLINE_CALLS = 12, 16
-
-
-def outlined(program: Program) -> set[Program]:
-    """Called programs worth a computation of their own: of some size, and called often.
-
-    XLA's CPU backend inlines calls before it fuses, and then fuses a residual chain again into
-    every block's gradient, which costs the square of the depth in compile time and in the step.
-    A computation of its own costs some traffic through memory, so a few calls stay inlined.
-
-    What a checkpoint computes again is one too: the backend drops barriers before it looks for
-    common subexpressions, and would share the second computation with the first.
-    """
-    counts: dict[Program, int] = {}
-    again: set[Program] = set()
-
-    def visit(p: Program) -> int:
-        size = 0
-        for eq in p.equations:
-            callee = eq.params.get("program") if eq.params else None
-            if isinstance(callee, Program):
-                counts[callee] = counts.get(callee, 0) + 1
-                if eq.params.get("again") and any(eq.params["prevent_cse"]):
-                    again.add(callee)
-                if callee not in sizes:
-                    sizes[callee] = visit(callee)
-                size += sizes[callee]
-            else:
-                size += 1
-        return size
-
-    sizes: dict[Program, int] = {}
-    visit(program)
-    return again.union(
-        p for p, n in counts.items() if n >= _OUTLINE_CALLS and sizes[p] >= _OUTLINE_SIZE
-    )
 
 
 def bind_program(program: Program, args: Sequence[Any]) -> list[Any]:
@@ -81,13 +44,17 @@ def _needs_devices(program: Program) -> bool:
     return found
 
 
-def _lower_program(ctx: Any, *operands: Any, program: Program, **_: Any) -> Any:
-    on_cpu = tuple(ctx.module_context.platforms) == ("cpu",)
+def _lower_program(
+    ctx: Any, *operands: Any, program: Program, blocks: str | None = None, **_: Any
+) -> Any:
     if backend.has_symbolic_shapes(ctx):  # JAX's rules know how to write these down
         from jaxcore.ops.as_jax import run_as_jax
 
         return backend.lower_function(ctx, lambda *args: run_as_jax(program, args), operands)
-    builder = Builder(ctx, outlined(program) if on_cpu else set())
+    if blocks is None and backend.partitions(ctx) > 1:
+        blocks = "inline"  # the partitioner looks through no call that has to stay one
+    program, outlined = arrange(program, tuple(ctx.module_context.platforms), blocks)
+    builder = Builder(ctx, outlined)
     out = builder.program(program, operands)
     if builder.tokens:
         ctx.set_tokens_out(backend.TokenSet(builder.tokens))

@@ -117,6 +117,7 @@ from jaxcore.backend.lowering import (
     lower_with_jax,
     manual_context,
     mlir,
+    partitions,
     physical_aval,
 )
 

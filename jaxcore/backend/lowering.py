@@ -77,3 +77,8 @@ def manual_context(ctx: Any) -> Any:
     """What the lowering of a collective depends on; None outside `shard_map`."""
     context = ctx.module_context.axis_context
     return context if getattr(context, "manual_axes", None) else None
+
+
+def partitions(ctx: Any) -> int:
+    """Among how many devices the module being built is divided."""
+    return int(getattr(ctx.module_context.axis_context, "num_devices", 1) or 1)

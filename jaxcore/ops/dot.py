@@ -151,9 +151,15 @@ def _transpose_operand(
     x_kept, y_kept = _kept_dims(len(x.shape), xc, xb), _kept_dims(ndim, yc, yb)
     start = len(xb) + (0 if swapped else len(x_kept))
     ct_y = tuple(range(start, start + len(y_kept)))
-    out = _dot(ct, y, params, ((ct_y, tuple(y_kept)), (tuple(range(len(xb))), yb)))
     order = [xc[i] for i in sorted(range(len(yc)), key=yc.__getitem__)]
+    contracted, batch = (ct_y, tuple(y_kept)), (tuple(range(len(xb))), yb)
     permutation = inverse((*xb, *x_kept, *order))
+    reversed_order = (*xb, *order, *x_kept)
+    if reversed_order == tuple(range(len(reversed_order))):  # y first leaves nothing to transpose
+        out = _dot(y, ct, params, (contracted[::-1], batch[::-1]))
+        permutation = reversed_order
+    else:
+        out = _dot(ct, y, params, (contracted, batch))
     if permutation != tuple(range(len(permutation))):
         out = bind(transpose_p, out, permutation=permutation)
     return out if aval_of(out).dtype == x.dtype else convert(out, x.dtype)

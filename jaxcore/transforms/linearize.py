@@ -10,7 +10,6 @@ a value costs one dispatch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from jaxcore import backend, errors
@@ -30,27 +29,9 @@ from jaxcore.trace import (
     eval_program,
     live_equations,
 )
+from jaxcore.transforms.lean import Linearized, lean
 
 __all__ = ["LinearizeTrace", "LinearizeTracer", "Linearized", "linearize_program", "linearized"]
-
-
-@dataclass(frozen=True, slots=True)
-class Linearized:
-    """A function split at a set of active inputs.
-
-    Attributes:
-      primal: consts and inputs to outputs and further residuals.
-      consts: values that `primal` takes first.
-      linear: residuals and active tangents to the tangents of the active outputs.
-      residuals: index of each residual in [inputs of the function, outputs of `primal`].
-      active: which outputs have a tangent.
-    """
-
-    primal: Program
-    consts: tuple[Any, ...]
-    linear: Program
-    residuals: tuple[int, ...]
-    active: tuple[bool, ...]
 
 
 class LinearizeTracer(JaxcoreTracer):
@@ -379,10 +360,5 @@ def _linearize_program(program: Program, active: tuple[bool, ...]) -> Linearized
         else:
             indices.append(pool[atom])
     primal, consts = stage.finish(primals, results)
-    return Linearized(
-        intern(primal),
-        tuple(consts),
-        linear,
-        tuple(indices),
-        tuple(t is not None for _, t in pairs),
-    )
+    active_out = tuple(t is not None for _, t in pairs)
+    return lean(Linearized(primal, tuple(consts), linear, tuple(indices), active_out))

@@ -246,7 +246,7 @@ def test_front_end_work_does_not_grow_with_depth(n, monkeypatch):
     assert len(count) == 2  # the block and the function around it
 
 
-@pytest.mark.parametrize("n, outlined", [(4, False), (20, True)])
+@pytest.mark.parametrize("n, outlined", [(2, False), (20, True)])
 def test_blocks_called_often_are_computations_of_their_own(n, outlined):
     def block(x):
         for _ in range(6):

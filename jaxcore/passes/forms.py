@@ -1,0 +1,150 @@
+"""How XLA sees the calls of a program: inline, outlined, or rolled into a loop.
+
+XLA's CPU backend inlines calls before it fuses, and then fuses a residual chain again into every
+block's gradient: compile time and the step grow with the square of the depth. A block compiled as a
+computation of its own (outlined) costs the traffic of its operands and results through memory, and
+compile time grows with the depth only; a chain of blocks as a loop (rolled) is compiled once, and
+costs the stacking of what differs from block to block. Other backends inline: nothing was measured
+on them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jaxcore.ir import Atom, Equation, Program, Var
+from jaxcore.ops.call import call_p
+from jaxcore.passes.residuals import bytes_of, rewired
+from jaxcore.passes.roll import Run, roll, runs_of
+
+__all__ = ["FORMS", "arrange", "check_form"]
+
+FORMS = ("inline", "outlined", "rolled")
+
+_SIZE = 12  # operations from which a call is worth a computation of its own
+_FEW, _MANY = 3, 32  # calls from which blocks are outlined, and rolled
+_HEAVY = 16  # calls up to which blocks whose operands outweigh the rest stay inline
+
+
+def check_form(blocks: str | None) -> None:
+    """Raise for a form of calls that there is not."""
+    if blocks is not None and blocks not in FORMS:
+        raise ValueError(
+            f"jit: blocks={blocks!r} is not a form of calls. Fix: one of "
+            f"{', '.join(map(repr, FORMS))}, or None to let each call be decided by its cost."
+        )
+
+
+def arrange(
+    program: Program, platforms: tuple[str, ...], blocks: str | None = None
+) -> tuple[Program, set[Program]]:
+    """`program` with some chains of calls as loops, and the callees that XLA must not inline.
+
+    Args:
+      program: what is to be lowered.
+      platforms: what for, such as ``("cpu",)``.
+      blocks: the form of all calls; None decides for each chain by its cost.
+    """
+    on_cpu = platforms == ("cpu",)
+    if blocks is None and not on_cpu:
+        blocks = "inline"
+    if blocks != "inline" and _calls(program):
+        program = flattened(program)
+    if blocks in (None, "rolled"):
+        runs = runs_of(program, 2 if blocks else _MANY)
+        chosen = [run for run in runs if blocks or _worth_a_loop(run)]
+        program = (roll(program, chosen) if chosen else None) or program
+    if not on_cpu:  # the only backend that knows how to keep a call
+        return program, set()
+    counts, sizes, again = _count(program)
+    if blocks in (None, "outlined"):
+        again.update(
+            p
+            for p, n in counts.items()
+            if n >= (2 if blocks else _FEW)
+            and sizes[p] >= _SIZE
+            and (blocks or n > _HEAVY or not _heavy(p))
+        )
+    return program, again
+
+
+def _calls(program: Program) -> bool:
+    return any(eq.primitive is call_p for eq in program.equations)
+
+
+def _worth_a_loop(run: Run) -> bool:
+    """A long chain of blocks of some size whose stacked operands are small beside the rest."""
+    return _operations(run.callee) >= _SIZE and not _heavy(run.callee)
+
+
+def _heavy(callee: Program) -> bool:
+    """True where what a block reads and returns outweighs what it computes on the way: parameters
+    and their gradients, mostly.
+    """
+    passed = {*callee.inputs, *(x for x in callee.outputs if type(x) is Var)}
+    inside = sum(bytes_of(v.aval) for e in callee.equations for v in e.outputs if v not in passed)
+    return sum(bytes_of(v.aval) for v in passed) > inside
+
+
+def _operations(program: Program) -> int:
+    return _count(program)[1][program]
+
+
+def _count(program: Program) -> tuple[dict[Program, int], dict[Program, int], set[Program]]:
+    """How often each program is called in the text of `program`, how many operations each has, and
+    which ones compute again what a checkpoint did not keep.
+
+    The last must be computations of their own: the CPU backend drops barriers before it looks for
+    common subexpressions, and would share the second computation with the first.
+    """
+    counts: dict[Program, int] = {}
+    sizes: dict[Program, int] = {}
+    again: set[Program] = set()
+
+    def visit(p: Program) -> int:
+        size = 0
+        for eq in p.equations:
+            callees = eq.programs
+            for callee in callees:
+                counts[callee] = counts.get(callee, 0) + 1
+                if eq.params.get("again") and any(eq.params["prevent_cse"]):
+                    again.add(callee)
+                if callee not in sizes:
+                    sizes[callee] = visit(callee)
+                size += sizes[callee]
+            size += not callees
+        return size
+
+    sizes[program] = visit(program)
+    return counts, sizes, again
+
+
+def flattened(program: Program) -> Program:
+    """`program` with each call in place whose callee is called once and calls something itself.
+
+    So the blocks of a model are calls of the outermost program, however many modules hold them.
+    """
+    counts = _count(program)[0]
+    equations, outputs = _unfolded(program, counts, {})
+    return Program(program.inputs, equations, outputs, program.name)
+
+
+def _unfolded(
+    program: Program, counts: dict[Program, int], env: dict[Var, Atom]
+) -> tuple[list[Equation], list[Atom]]:
+    equations: list[Equation] = []
+    for eq in program.equations:
+        callee: Any = eq.params.get("program") if eq.primitive is call_p else None
+        if callee is None or counts[callee] > 1 or not _calls(callee):
+            equations += rewired([eq], env)
+            continue
+        operands = [env.get(x, x) if type(x) is Var else x for x in eq.inputs]
+        inner: dict[Var, Atom] = dict(zip(callee.inputs, operands, strict=True))
+        body, results = _unfolded(callee, counts, inner)
+        equations += body
+        env.update(zip(eq.outputs, results, strict=True))
+    return equations, [_read(env, x) for x in program.outputs]
+
+
+def _read(env: dict[Var, Atom], x: Atom) -> Atom:
+    return env.get(x, x) if type(x) is Var else x

@@ -1,0 +1,226 @@
+"""Forms of calls: a chain of blocks inline, outlined and rolled computes the same."""
+
+import jax
+import numpy as np
+import pytest
+
+import jaxcore
+import jaxcore.numpy as jnp
+from jaxcore import eager
+from jaxcore.ir import intern
+from jaxcore.ops.scan import scan_p
+from jaxcore.passes.forms import arrange, flattened
+from jaxcore.passes.residuals import bytes_of
+from jaxcore.passes.roll import roll, runs_of
+from jaxcore.transforms.linearize import linearize_program
+from jaxcore.verify import verify
+
+N = 5
+
+
+def params(rng, n=N, width=3):
+    return [
+        {
+            "w": jnp.asarray(rng.standard_normal((width, width), np.float32)),
+            "b": jnp.asarray(rng.standard_normal(width, np.float32)),
+        }
+        for _ in range(n)
+    ]
+
+
+def layer(p, x):
+    return jnp.tanh(x @ p["w"] + p["b"][None])
+
+
+def chain(ps, x):
+    for p in ps:
+        x = jaxcore.block(layer, p, x, name="layer")
+    return jnp.sum(x * x)
+
+
+def with_rates(ps, x):
+    def dropped(p, x, rate):
+        return layer(p, x) * (1.0 - rate)
+
+    for i, p in enumerate(ps):
+        x = jaxcore.block(lambda p, x, r=i / 10: dropped(p, x, r), p, x, name="dropped")
+    return jnp.sum(x)
+
+
+def with_an_invariant(ps, x):
+    mask = jnp.tri(x.shape[-1])
+
+    for p in ps:
+        x = jaxcore.block(lambda p, x: layer(p, x @ mask), p, x, name="masked")
+    return jnp.sum(x)
+
+
+def with_special_ends(ps, x):
+    for i, p in enumerate(ps):
+        name = "ends" if i in (0, len(ps) - 1) else "layer"
+        fun = (lambda p, x: jnp.sin(layer(p, x))) if name == "ends" else layer
+        x = jaxcore.block(fun, p, x, name=name)
+    return jnp.sum(x)
+
+
+def with_results_on_the_way(ps, x):
+    total = 0.0
+    for i, p in enumerate(ps):
+        x, norm = jaxcore.block(lambda p, x: (layer(p, x), jnp.sum(x * x)), p, x, name="b")
+        total = total + norm * i
+    return jnp.sum(x) + total
+
+
+def with_two_carries(ps, x):
+    y = x + 1.0
+    for p in ps:
+        x, y = jaxcore.block(lambda p, x, y: (layer(p, y), x * 0.5), p, x, y, name="swap")
+    return jnp.sum(x) + jnp.sum(y)
+
+
+def with_keys(ps, x):
+    key = jaxcore.random.key(0)
+    for i, p in enumerate(ps):
+        k = jaxcore.random.fold_in(key, i)
+        x = jaxcore.block(
+            lambda p, x, k: layer(p, x) * jaxcore.random.bernoulli(k, 0.7, x.shape),
+            p,
+            x,
+            k,
+            name="noisy",
+        )
+    return jnp.sum(x)
+
+
+def in_a_module(ps, x):
+    def encoder(ps, x):
+        for p in ps:
+            x = jaxcore.block(layer, p, x, name="layer")
+        return x
+
+    x = jaxcore.block(encoder, ps, x, name="encoder")
+    return jnp.sum(x)
+
+
+def two_towers(ps, x):
+    y = x
+    for p in ps:
+        x = jaxcore.block(layer, p, x, name="layer")
+        y = jaxcore.block(lambda p, y: layer(p, y) * 2.0, p, y, name="other")
+    return jnp.sum(x * y)
+
+
+def two_towers_that_talk(ps, x):
+    y = x
+    for p in ps:
+        x = jaxcore.block(layer, p, x + y, name="layer")
+        y = jaxcore.block(lambda p, y: layer(p, y) * 2.0, p, x - y, name="other")
+    return jnp.sum(x * y)
+
+
+MODELS = [
+    (chain, True),
+    (with_rates, True),
+    (with_an_invariant, True),
+    (with_special_ends, True),
+    (with_results_on_the_way, True),
+    (with_two_carries, True),
+    (with_keys, True),
+    (in_a_module, True),
+    (two_towers, True),
+    (two_towers_that_talk, False),
+]
+
+
+def run(program, args):
+    return eager.execute(intern(program), args)
+
+
+@pytest.mark.parametrize("model, rolls", MODELS, ids=lambda m: getattr(m, "__name__", ""))
+def test_a_rolled_chain_computes_the_same(model, rolls, rng):
+    ps, x = params(rng), jnp.asarray(rng.standard_normal((2, 3), np.float32))
+    program = jaxcore.make_jaxpr(jaxcore.value_and_grad(model, argnums=(0, 1)))(ps, x)
+    args = jax.tree.leaves((ps, x))
+    consts = len(program.inputs) - len(args)
+    if consts:
+        args = [jaxcore.random.key(0)] * consts + args
+    flat = flattened(program)
+    rolled, _ = arrange(program, ("cpu",), "rolled")
+    verify(rolled)
+    loops = [eq for eq in rolled.equations if eq.primitive is scan_p]
+    assert bool(loops) == rolls
+    if rolls and model is not two_towers:
+        assert len(loops) == 2  # forward and backward
+        assert [eq.params["reverse"] for eq in loops] == [False, True]
+    want, got, plain = run(program, args), run(rolled, args), run(flat, args)
+    for a, b, c in zip(want, got, plain, strict=True):
+        np.testing.assert_allclose(b, a, rtol=2e-5, atol=1e-6)
+        np.testing.assert_allclose(c, a, rtol=2e-5, atol=1e-6)
+
+
+def test_residuals_go_from_loop_to_loop_without_being_taken_apart(rng):
+    """All that is stacked between the loops are the parameters, all that is unstacked gradients."""
+    ps, x = params(rng), jnp.ones((2, 3))
+    program = jaxcore.make_jaxpr(jaxcore.grad(chain))(ps, x)
+    rolled = roll(program, runs_of(program, 2))
+    names = [eq.primitive.name for eq in rolled.equations]
+    assert names.count("concatenate") == 2  # w and b, once for both loops
+    # The first block has no gradient for x: it stands alone, and takes its own residual.
+    assert names.count("dynamic_slice") == 2 * (N - 1) + 1
+
+
+@pytest.mark.parametrize("form", ["inline", "outlined", "rolled", None])
+def test_each_form_can_be_asked_for(form, rng):
+    ps, x = params(rng, 4), jnp.ones((2, 3))
+    program = jaxcore.make_jaxpr(jaxcore.grad(chain))(ps, x)
+    arranged, outlined = arrange(program, ("cpu",), form)
+    loops = [eq for eq in arranged.equations if eq.primitive is scan_p]
+    assert bool(loops) == (form == "rolled")
+    assert not outlined or form in ("outlined", None)
+
+
+def test_other_platforms_inline():
+    program = jaxcore.make_jaxpr(jaxcore.grad(chain))(
+        params(np.random.default_rng(0)), jnp.ones((2, 3))
+    )
+    assert arrange(program, ("cuda",)) == (program, set())
+    assert arrange(program, ("cpu", "cuda")) == (program, set())
+
+
+def test_calls_with_effects_stay_calls():
+    def noisy(p, x):
+        jax.debug.callback(lambda v: None, x)
+        return layer(p, x)
+
+    def model(ps, x):
+        for p in ps:
+            x = jaxcore.block(noisy, p, x, name="noisy")
+        return x
+
+    program = jaxcore.make_jaxpr(model)(params(np.random.default_rng(0)), jnp.ones((2, 3)))
+    assert runs_of(program, 2) == []
+
+
+def test_a_block_keeps_what_is_dear_and_computes_the_rest_again():
+    """tanh is kept; the sum, the product and the comparisons around it are not."""
+
+    def f(x):
+        y = 0.5 * x * (1.0 + jnp.tanh(0.8 * (x + 0.04 * x * x * x)))
+        return jnp.where(y > 0, y, 0.1 * y) * 3.0
+
+    program = jaxcore.make_jaxpr(f)(jnp.ones(100))
+    split = linearize_program(program, (True,))
+    pool = [*program.inputs, *split.primal.outputs]
+    kept = [pool[i] for i in split.residuals if i >= 1 + len(split.active)]
+    assert [bytes_of(v.aval) for v in kept] == [400]
+    x = jnp.linspace(-2.0, 2.0, 7)
+    np.testing.assert_allclose(
+        jaxcore.jit(jaxcore.vmap(jaxcore.grad(f)))(x),
+        jax.vmap(jax.grad(lambda x: jnp_reference(x)))(x),
+        rtol=1e-5,
+    )
+
+
+def jnp_reference(x):
+    y = 0.5 * x * (1.0 + jax.numpy.tanh(0.8 * (x + 0.04 * x * x * x)))
+    return jax.numpy.where(y > 0, y, 0.1 * y) * 3.0
