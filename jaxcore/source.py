@@ -225,8 +225,21 @@ def module_path(error: Exception) -> str:
 
 
 @contextmanager
+def relative_path() -> Iterator[None]:
+    """Start an empty module path: in what an equation calls, locations are relative to it."""
+    previous, source, outer = _state.path, _state.source, _state.outer
+    _state.path, _state.outer = "", (*outer, previous)
+    if source is not None and source.path:
+        _state.source = Source(source.code, source.instruction, "", source.phase)
+    try:
+        yield
+    finally:
+        _state.path, _state.source, _state.outer = previous, source, outer
+
+
+@contextmanager
 def fresh_path() -> Iterator[None]:
-    """Start an empty module path: inside a shared function locations are relative."""
+    """`relative_path` for a function of the user's, whose own lines count."""
     previous, source, outer = _state.path, _state.source, _state.outer
     _state.path, _state.source, _state.outer = "", None, (*outer, previous)
     try:

@@ -11,6 +11,7 @@ functions run on our tracers: a JAX primitive that arrives in `process_primitive
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,7 +25,15 @@ from jaxcore.collector import collector_paused
 from jaxcore.ir import Atom, Equation, Literal, Program, Var, checked, intern
 from jaxcore.ops.avals import shaped
 from jaxcore.primitive import Primitive, from_jax
-from jaxcore.source import Source, current_source, forget_frames, resolved, swap_source
+from jaxcore.source import (
+    Source,
+    current_source,
+    forget_frames,
+    relative_path,
+    resolved,
+    swap_source,
+)
+from jaxcore.values import SCALARS, aval_of, numpy_literal, scalar_literal
 
 __all__ = [
     "JaxcoreTrace",
@@ -371,14 +380,16 @@ def trace_program(
     avals: Sequence[ShapedArray],
     name: str,
     shared: bool = True,
+    relative: bool = True,
 ) -> tuple[Program, list[Any]]:
     """Record ``fun(*tracers) -> flat outputs``; the program and the values it captured, its first
     inputs. It is interned unless it is not `shared`: nothing calls it or looks for it again.
+    Module paths are `relative` to the equation that will call it, or as where it is recorded.
     """
     trace = StageTrace(name)
     inputs = [Var(a if a.sharding.mesh.empty else backend.plain(a)) for a in avals]
     with collector_paused():
-        with backend.set_current_trace(trace):
+        with backend.set_current_trace(trace), relative_path() if relative else nullcontext():
             results = fun(*[StageTracer(trace, v, None) for v in inputs])
             outputs = [trace.lift(r) for r in results]
         program, consts = trace.finish(inputs, outputs)

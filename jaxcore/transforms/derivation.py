@@ -102,7 +102,7 @@ class Derivation:
         fun = self._state.wrap(fun)
         parent = backend.current_trace()
         if type(parent) is StageTrace:
-            program, consts = trace_program(self._open(fun), self._avals, name)
+            program, consts = trace_program(self._open(fun), self._avals, name, relative=False)
             self._keep(program, [*consts, *primals], len(consts))
         elif parent is backend.eval_trace and usable():
             tape = TapeTrace(primals, self._avals, self._active, name)
@@ -211,7 +211,7 @@ class Derivation:
             pulled = linear.backward([unit])
             return [*outs, *(ct for ct, on in zip(pulled, self._active, strict=True) if on)]
 
-        whole, consts = trace_program(fun, program.in_avals, program.name)
+        whole, consts = trace_program(fun, program.in_avals, program.name, relative=False)
         return remember(whole), consts
 
     def _at(self, program: Program, operands: Sequence[Any]) -> tuple[list[Any], LinearMap]:
