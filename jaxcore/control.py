@@ -20,13 +20,18 @@ from jaxcore.ops.scan import scan_p, unstacked
 from jaxcore.signature import function_name, leaf_path
 from jaxcore.trace import JaxcoreTrace, StageTrace, aval_of, bind, trace_program
 
-__all__ = ["fori_loop", "map", "ours", "scan", "strong", "types_text", "while_loop"]
+__all__ = ["by_python", "fori_loop", "map", "ours", "scan", "strong", "types_text", "while_loop"]
 
 
 def ours() -> bool:
     """True unless one of JAX's own traces is current."""
     trace = backend.current_trace()
     return isinstance(trace, JaxcoreTrace) or trace is backend.eval_trace
+
+
+def by_python(*values: Any) -> bool:
+    """True where control flow is to be Python's own: under ``jax.disable_jit``, on known values."""
+    return backend.flag("jax_disable_jit") and all(backend.is_concrete(x) for x in values)
 
 
 def strong(aval: ShapedArray) -> ShapedArray:

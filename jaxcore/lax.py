@@ -37,7 +37,7 @@ from jaxcore.ops import sharding as _sharding
 
 # --- control flow ---
 from jaxcore.associative import associative_scan
-from jaxcore.branch import cond, switch
+from jaxcore.branch import cond, platform_dependent, switch
 from jaxcore.control import fori_loop, map, scan, while_loop
 
 # --- shapes and indexing: names of the files on shapes, products and indexing ---

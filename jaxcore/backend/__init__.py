@@ -45,6 +45,7 @@ from jaxcore.backend.traces import (
     exclude_from_tracebacks,
     flag,
     float0,
+    is_concrete,
     is_extended,
     is_symbolic,
     jit_p,
@@ -73,6 +74,7 @@ from jaxcore.backend.rules import (
     linearize_jaxpr,
     name_p,
     needs_devices,
+    platform_index_p,
     put_stores,
     ragged_dot_general_p,
     remat_p,
@@ -119,6 +121,7 @@ from jaxcore.backend.lowering import (
     mlir,
     partitions,
     physical_aval,
+    platforms_of,
 )
 
 from jaxcore.backend.mesh import (

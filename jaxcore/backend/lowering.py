@@ -18,6 +18,11 @@ TOKEN = core.abstract_token  # the type of the values that keep effects in order
 TokenSet = mlir.TokenSet
 
 
+def platforms_of(ctx: Any) -> Sequence[str]:
+    """The platforms that an operation is lowered for."""
+    return ctx.platforms or ctx.module_context.platforms
+
+
 def ir_type(aval: Any) -> Any:
     """The MLIR type of a value of type `aval` (keys become their bits)."""
     if aval is TOKEN:

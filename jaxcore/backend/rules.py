@@ -10,6 +10,7 @@ from jax._src import core, dispatch
 from jax._src.ad_checkpoint import name_p, remat_p  # noqa: F401 (for jaxcore.ops.checkpoint)
 from jax._src.ad_util import SymbolicZero
 from jax._src.interpreters import ad, batching
+from jax._src.lax.control_flow import conditionals
 from jax._src.lax.lax import composite_p, ragged_dot_general_p  # noqa: F401
 
 from jaxcore.backend.traces import JaxPrimitive, UndefinedPrimal, Zero
@@ -85,6 +86,7 @@ def close_jaxpr(jaxpr: Any) -> Any:
 
 
 scan_p, cond_p, while_p = jax.lax.scan_p, jax.lax.cond_p, jax.lax.while_p
+platform_index_p = conditionals.platform_index_p
 
 
 def scan_counts(params: dict[str, Any]) -> tuple[int, int]:

@@ -23,6 +23,7 @@ trace_ctx = core.trace_ctx
 jit_p = pjit.jit_p
 add_any_p = ad_util.add_jaxvals_p
 zeros_like_aval = ad_util.zeros_like_aval
+is_concrete = core.is_concrete
 exclude_from_tracebacks = traceback_util.register_exclusion
 
 

@@ -1,6 +1,8 @@
 """`cond` and `switch`: one of several programs, chosen by an index when the program runs.
 
-Operands are the index (int32, clamped to the branches) and the arguments of every branch.
+Operands are the index (int32, clamped to the branches) and the arguments of every branch. Where the
+parameter `platforms` is given, branch i is for those named in its entry i (None: any other), the
+index says on which the program runs, and branches for other platforms are not lowered.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ def strip(aval: ShapedArray) -> ShapedArray:
     return backend.reshaped(aval, aval.shape, False)
 
 
-def _type(index: Any, *avals: Any, branches: Sequence[Program]) -> list[Any]:
+def _type(index: Any, *avals: Any, branches: Sequence[Program], **_: Any) -> list[Any]:
     return [
         a if all(p.outputs[i].aval == a for p in branches) else strip(a)
         for i, a in enumerate(branches[0].out_avals)
@@ -35,29 +37,21 @@ def _type(index: Any, *avals: Any, branches: Sequence[Program]) -> list[Any]:
 def close_over_all(
     functions: Sequence[Any], avals: Sequence[Any], name: str
 ) -> tuple[Any, list[Any]]:
-    """Programs of `functions` that take all captured values of all of them first."""
+    """Programs of `functions` that all take first what any of them captured."""
     traced = [trace_program(f, avals, name) for f in functions]
-    consts = [c for _, found in traced for c in found]
+    captured = {id(c): c for _, found in traced for c in found}
     programs = []
-    at = 0
     for program, found in traced:
-        inputs = [Var(aval_of(c)) for c in consts]
-        inputs[at : at + len(found)] = program.inputs[: len(found)]
-        at += len(found)
-        programs.append(
-            intern(
-                Program(
-                    [*inputs, *program.inputs[len(found) :]],
-                    program.equations,
-                    program.outputs,
-                    program.name,
-                )
-            )
-        )
-    return tuple(programs), consts
+        own = dict(zip(map(id, found), program.inputs, strict=False))
+        shared = [own[k] if k in own else Var(aval_of(c)) for k, c in captured.items()]
+        inputs = [*shared, *program.inputs[len(found) :]]
+        programs.append(intern(Program(inputs, program.equations, program.outputs, program.name)))
+    return tuple(programs), list(captured.values())
 
 
-def _linearize(avals: Sequence[Any], active: tuple[bool, ...], branches: Any) -> Any:
+def _linearize(
+    avals: Sequence[Any], active: tuple[bool, ...], *, branches: Any, **rest: Any
+) -> Any:
     from jaxcore.transforms.linearize import Linearized, linearize_program
 
     splits = [linearize_program(p, active[1:]) for p in branches]
@@ -108,7 +102,7 @@ def _linearize(avals: Sequence[Any], active: tuple[bool, ...], branches: Any) ->
     inputs = [Var(a) for a in avals]
     with backend.set_current_trace(stage):
         given = [StageTracer(stage, v, None) for v in inputs]
-        results = bind(cond_p, given[0], *consts, *given[1:], branches=forwards)
+        results = bind(cond_p, given[0], *consts, *given[1:], branches=forwards, **rest)
         outs = [stage.lift(x) for x in results]
     primal, primal_consts = stage.finish(inputs, outs)
 
@@ -140,7 +134,7 @@ def _linearize(avals: Sequence[Any], active: tuple[bool, ...], branches: Any) ->
     tangent_vars = [Var(a) for a in tangent_avals]
     with backend.set_current_trace(stage):
         given = [StageTracer(stage, v, None) for v in [*residual_vars, *tangent_vars]]
-        results = bind(cond_p, given[0], *consts, *given[1:], branches=linears)
+        results = bind(cond_p, given[0], *consts, *given[1:], branches=linears, **rest)
         outs = [stage.lift(x) for x in results]
     linear, captured = stage.finish([*residual_vars, *tangent_vars], outs)
     n_captured = len(captured)
@@ -161,7 +155,7 @@ def blank(aval: ShapedArray) -> Any:
     return zeros(aval)
 
 
-def _transpose(cts: Sequence[Any], args: Sequence[Any], *, branches: Any) -> list[Any]:
+def _transpose(cts: Sequence[Any], args: Sequence[Any], *, branches: Any, **rest: Any) -> list[Any]:
     from jaxcore.transforms.transpose import transpose_program
 
     linear = tuple(type(a) is Linear for a in args[1:])
@@ -190,7 +184,7 @@ def _transpose(cts: Sequence[Any], args: Sequence[Any], *, branches: Any) -> lis
         a.to_tangent_aval() for a, on in zip(out_avals, present, strict=True) if on
     ]
     programs, consts = close_over_all([back(k) for k in range(len(branches))], avals, "branch")
-    results = iter(bind(cond_p, args[0], *consts, *known, *given, branches=programs))
+    results = iter(bind(cond_p, args[0], *consts, *known, *given, branches=programs, **rest))
     out: list[Any] = [None] * len(args)
     for j, i in enumerate(needed):
         if receives[j]:
@@ -198,7 +192,9 @@ def _transpose(cts: Sequence[Any], args: Sequence[Any], *, branches: Any) -> lis
     return out
 
 
-def _batch(size: int, args: Sequence[Any], dims: Sequence[int | None], *, branches: Any) -> Any:
+def _batch(
+    size: int, args: Sequence[Any], dims: Sequence[int | None], *, branches: Any, **rest: Any
+) -> Any:
     from jaxcore.ops.custom_vjp import broadcast_batch
     from jaxcore.transforms.vmap import batch_program
 
@@ -238,19 +234,36 @@ def _batch(size: int, args: Sequence[Any], dims: Sequence[int | None], *, branch
     programs, consts = close_over_all(
         [run_batched(k) for k in range(len(branches))], avals, "branch"
     )
-    results = bind(cond_p, args[0], *consts, *args[1:], branches=programs)
+    results = bind(cond_p, args[0], *consts, *args[1:], branches=programs, **rest)
     return results, [0 if b else None for b in on]
 
 
 def _lower(
-    b: Any, operands: Sequence[Any], avals_in: Any, avals_out: Any, *, branches: Any
+    b: Any,
+    operands: Sequence[Any],
+    avals_in: Any,
+    avals_out: Any,
+    *,
+    branches: Any,
+    platforms: Any = None,
 ) -> list[Any]:
+    if platforms is not None:
+        kept = {_branch_on(platforms, name) for name in backend.platforms_of(b.ctx)}
+        one = branches[min(kept)]
+        if len(kept) == 1:
+            return b.call(one, operands[1:])
+        branches = [p if k in kept else one for k, p in enumerate(branches)]
     runs = [partial(b.call, program, operands[1:]) for program in branches]
     effects = [e for program in branches for e in program.effects]
     return b.case(operands[0], avals_out, runs, effects)
 
 
-def _cost(avals_in: Any, avals_out: Any, *, branches: Any) -> int:
+def _branch_on(platforms: Sequence[Any], name: str) -> int:
+    """The branch for a platform; that there is one was found when the index was lowered."""
+    return next(k for k, names in enumerate(platforms) if names is None or name in names)
+
+
+def _cost(avals_in: Any, avals_out: Any, *, branches: Any, **_: Any) -> int:
     """The dearest branch."""
     from jaxcore.cost import program_flops
 
@@ -275,6 +288,8 @@ def _from_jax(args: Sequence[Any], params: dict[str, Any]) -> Any:
     from jaxcore.ops.call import program_from_jaxpr
 
     converted = [program_from_jaxpr(j, "branch") for j in params["branches"]]
+    platforms = params.get("branches_platforms")
+    rest = {} if platforms is None else {"platforms": platforms}
     if any(consts for _, consts in converted):
         operands = [aval_of(a) for a in args[1:]]
 
@@ -285,5 +300,5 @@ def _from_jax(args: Sequence[Any], params: dict[str, Any]) -> Any:
         programs, consts = close_over_all(
             [bound(k) for k in range(len(converted))], operands, "branch"
         )
-        return cond_p, [args[0], *consts, *args[1:]], {"branches": programs}
-    return cond_p, args, {"branches": tuple(p for p, _ in converted)}
+        return cond_p, [args[0], *consts, *args[1:]], {"branches": programs, **rest}
+    return cond_p, args, {"branches": tuple(p for p, _ in converted), **rest}
