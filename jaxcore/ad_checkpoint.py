@@ -72,6 +72,7 @@ def checkpoint(
     numbers = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
     names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
 
+    @errors.explained
     @wraps(fun)
     def checkpointed(*args: Any, **kwargs: Any) -> Any:
         fixed = _static(fun, numbers, names, args)
@@ -88,7 +89,9 @@ def checkpoint(
             given, keywords = jax.tree.unflatten(tree, values)
             rest = iter(given)
             full = [args[i] if i in fixed else next(rest) for i in range(len(args))]
-            with fresh_path():
+            path = lambda i: leaf_path((dynamic, named), i)
+            names_of = errors.argument_names(values, path, name, leaves)
+            with fresh_path(), errors.Boundary(names_of):
                 results, out_tree = jax.tree.flatten(fun(*full, **{**kwargs, **keywords}))
             out[:] = [out_tree]
             return results
@@ -113,11 +116,7 @@ def _apply(
 ) -> list[Any]:
     if not ours():
         return jax.checkpoint(flat, prevent_cse=pins, policy=policy)(*leaves)
-    try:
-        program, consts = trace_program(flat, [aval_of(x) for x in leaves], name)
-    except Exception as error:
-        errors.explain(error)
-        raise
+    program, consts = trace_program(flat, [aval_of(x) for x in leaves], name)
     operands = [*consts, *leaves]
     if backend.at_top_level():
         return run_program(program, operands)
@@ -207,7 +206,8 @@ def print_saved_residuals(f: Callable[..., Any], *args: Any, **kwargs: Any) -> N
     avals = [aval_of(x) for x in leaves]
     program, consts = trace_program(flat, avals, function_name(f))
     split = linearize_program(program, (*(False for _ in consts), *map(is_inexact, avals)))
-    sources = ["a constant"] * len(consts) + [f"the argument {p}" for p in _paths(f, args, kwargs)]
+    sources = ["a constant"] * len(consts)
+    sources += [f"the argument {leaf_path((args, kwargs), i, f)}" for i in range(len(leaves))]
     primal = split.primal
     origin: dict[Any, str] = dict.fromkeys(primal.inputs[: len(split.consts)], "a constant")
     origin.update(zip(primal.inputs[len(split.consts) :], sources, strict=True))
@@ -218,19 +218,6 @@ def print_saved_residuals(f: Callable[..., Any], *args: Any, **kwargs: Any) -> N
         else:
             text = f"from {origin[x]}" if x in origin else _made(primal, x)
         print(f"{x.aval.str_short(short_dtypes=True)} {text}")
-
-
-def _paths(f: Callable[..., Any], args: Any, kwargs: Any) -> list[str]:
-    """A name for each argument leaf, such as ``params['w']``."""
-    try:
-        bound = inspect.signature(f).bind(*args, **kwargs)
-    except (TypeError, ValueError):
-        return [leaf_path((args, kwargs), i) for i in range(len(jax.tree.leaves((args, kwargs))))]
-    named = []
-    for name, value in bound.arguments.items():
-        found = jax.tree_util.tree_flatten_with_path(value)[0]
-        named += [name + jax.tree_util.keystr(path) for path, _ in found]
-    return named
 
 
 def _made(program: Program, x: Var) -> str:
