@@ -15,7 +15,6 @@ from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
-import jax
 import numpy as np
 
 from jaxcore import backend, errors
@@ -23,7 +22,6 @@ from jaxcore.axes import align, result_types, vary
 from jaxcore.backend import ShapedArray
 from jaxcore.collector import collector_paused
 from jaxcore.ir import Atom, Equation, Literal, Program, Var, checked, intern
-from jaxcore.ops.avals import shaped
 from jaxcore.primitive import Primitive, from_jax
 from jaxcore.source import (
     Source,
@@ -92,24 +90,11 @@ class JaxcoreTrace(backend.Trace):
         with backend.set_current_trace(self):
             return fun.call_wrapped(*tracers)
 
-    def process_shard_map(
-        self,
-        primitive: Any,
-        fun: Any,
-        args: Any,
-        /,
-        *,
-        mesh: Any,
-        in_specs: Any,
-        check_vma: bool,
-        newly_manual_axes: Any,
-        debug_info: Any,
-    ) -> Any:
+    def process_shard_map(self, primitive: Any, fun: Any, args: Any, /, **settings: Any) -> Any:
         from jaxcore.ops.shard_map import stage_shard_map
 
-        name = debug_info.func_name
         with backend.set_current_trace(self):
-            return stage_shard_map(fun, args, mesh, in_specs, check_vma, newly_manual_axes, name)
+            return stage_shard_map(fun, args, **settings)
 
     def process_custom_jvp_call(
         self, primitive: Any, fun: Any, jvp: Any, tracers: Any, /, *, symbolic_zeros: bool
@@ -181,10 +166,10 @@ class StageTrace(JaxcoreTrace):
         if found is not None:
             return found[0]
         kind = type(x)
-        if kind in _scalar_types:
-            return _scalar_literal(x)
+        if kind in SCALARS:
+            return scalar_literal(x)
         if isinstance(x, np.generic) or (kind is np.ndarray and x.ndim == 0):
-            return _numpy_literal(x)
+            return numpy_literal(x)
         if isinstance(x, backend.Tracer):
             errors.check_live(x)
         aval = aval_of(x)
@@ -294,44 +279,6 @@ def live_equations(equations: Sequence[Equation], outputs: Sequence[Atom]) -> li
 
 
 _SMALL = 8
-_scalar_types = (bool, int, float, complex)
-_scalar_avals: dict[Any, ShapedArray] = {}
-
-
-def _scalar_literal(x: bool | int | float | complex) -> Literal:
-    aval = scalar_aval(x)
-    return Literal(np.asarray(x, aval.dtype)[()], aval)
-
-
-def scalar_aval(x: bool | int | float | complex) -> ShapedArray:
-    """The type of a Python scalar: weak, except for bool."""
-    kind = type(x)
-    x64 = bool(backend.flag("jax_enable_x64"))
-    if kind is int and not -2147483648 <= x <= 2147483647 and not x64:  # type: ignore[operator]
-        raise OverflowError(
-            f"The Python integer {x} does not fit int32. Fix: use a float, or enable x64."
-        )
-    aval = _scalar_avals.get((kind, x64))
-    if aval is None:
-        aval = _scalar_avals[kind, x64] = jax.typeof(x)
-    return aval
-
-
-def _numpy_literal(x: Any) -> Literal:
-    dtype = backend.canonicalize_dtype(x.dtype)
-    return Literal(np.asarray(x, dtype)[()], shaped((), dtype))
-
-
-def aval_of(x: Any) -> ShapedArray:
-    """The type of a value: tracer, array, NumPy array or Python scalar."""
-    aval = getattr(x, "aval", None)
-    if aval is not None:
-        return aval
-    if type(x) in _scalar_types:
-        return scalar_aval(x)
-    if isinstance(x, np.ndarray | np.generic) and x.dtype != backend.float0:
-        return shaped(x.shape, backend.canonicalize_dtype(x.dtype))
-    return jax.typeof(x)
 
 
 def bind(primitive: Primitive, *args: Any, **params: Any) -> Any:

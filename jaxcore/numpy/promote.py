@@ -17,7 +17,7 @@ from jaxcore.backend import ShapedArray
 from jaxcore.ops.convert import convert
 from jaxcore.ops.rules import broadcast_in_dim, kind_of
 from jaxcore.source import current_source
-from jaxcore.trace import aval_of, scalar_aval
+from jaxcore.values import aval_of, scalar_aval
 
 __all__ = [
     "array",

@@ -12,7 +12,8 @@ from jaxcore.axes import vary
 from jaxcore.backend import ShapedArray
 from jaxcore.ir import Literal
 from jaxcore.primitive import Primitive, from_jax
-from jaxcore.trace import bind, scalar_aval
+from jaxcore.trace import bind
+from jaxcore.values import scalar_aval
 
 __all__ = ["add_cotangents", "instantiate", "literal", "scalar", "stop_gradient_p", "zeros"]
 

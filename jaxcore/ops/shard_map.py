@@ -46,17 +46,19 @@ def _outer(aval: Any, spec: Any, mesh: Any, check_vma: bool) -> Any:
 def stage_shard_map(
     fun: Callable[..., Any],
     args: Sequence[Any],
+    *,
     mesh: Any,
     in_specs: Sequence[Any],
     check_vma: bool,
-    axes: frozenset[Any],
-    name: str,
+    newly_manual_axes: frozenset[Any],
+    debug_info: Any,
 ) -> Any:
-    """Record a `shard_map` whose flat body `fun` gives a tree of results and their specs.
+    """Record JAX's `shard_map`, whose flat body `fun` gives a tree of results and their specs.
 
     Returns:
       The tree of results.
     """
+    axes, name = newly_manual_axes, debug_info.func_name
     if any(mesh.axis_types[mesh.axis_names.index(a)] is AxisType.Explicit for a in axes):
         raise NotImplementedError(
             f"shard_map of {name}: the mesh has the axis types {mesh.axis_types}, but types of "
