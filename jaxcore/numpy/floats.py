@@ -14,6 +14,7 @@ from jaxcore.numpy.elementwise import (
     absolute,
     clip,
     floor_divide,
+    greater,
     left_shift,
     less,
     right_shift,
@@ -133,22 +134,38 @@ def ldexp(x1: Any, x2: Any, /) -> Array:
 @composite()
 def _ldexp(x: Any, n: Any) -> Array:
     x, n = broadcast("ldexp", convert(x, aval_of(x).dtype), n, scalars=True)
-    bits, mantissa, bias = _format("ldexp", aval_of(x).dtype)
+    bits, _, bias = _format("ldexp", aval_of(x).dtype)
     if n.dtype.itemsize < 4:
         n = convert(n, np.dtype(np.int32))
     limit = 4 * bias  # beyond all that a float can be scaled by
-    n = convert(clip(n, 0 if kind_of(n.dtype) == "u" else -limit, limit), bits)
-    # Four factors, none of which leaves the range of the exponent before the product does.
-    quarter = right_shift(n, 2)
-    rest = u.subtract(n, u.multiply(quarter, 3))
-    for part in (quarter, quarter, quarter, rest):
-        power = bind(
-            bitcast_convert_type_p,
-            left_shift(u.add(part, bias), mantissa),
-            new_dtype=aval_of(x).dtype,
-        )
-        x = mul(x, power)
-    return x
+    return _scaled(x, convert(clip(n, 0 if kind_of(n.dtype) == "u" else -limit, limit), bits))
+
+
+@jax.custom_jvp
+def _scaled(x: Any, n: Any) -> Any:
+    """x · 2ⁿ by adding `n` to the exponent; what falls below the least normal number is 0."""
+    dtype = aval_of(x).dtype
+    bits, mantissa, bias = _format("ldexp", dtype)
+    top = 2 * bias + 1
+    stored = bind(bitcast_convert_type_p, x, new_dtype=bits)
+    exponent = u.bitwise_and(right_shift(stored, mantissa), top)
+    moved = u.add(stored, left_shift(n, mantissa))
+    moved = bind(bitcast_convert_type_p, moved, new_dtype=dtype)
+    new = u.add(exponent, n)
+    moved = where(greater(new, 0), moved, copysign(dtype.type(0), x))
+    moved = where(less(new, top), moved, copysign(dtype.type(np.inf), x))
+    unscaled = u.bitwise_or(u.equal(exponent, 0), u.equal(exponent, top))
+    return where(unscaled, x, moved)
+
+
+@_scaled.defjvp
+def _scaled_jvp(primals: Any, tangents: Any) -> Any:
+    x, n = primals
+    dtype = aval_of(x).dtype
+    _, mantissa, bias = _format("ldexp", dtype)
+    stored = left_shift(u.add(clip(n, 1 - bias, bias), bias), mantissa)
+    factor = bind(bitcast_convert_type_p, stored, new_dtype=dtype)
+    return _scaled(x, n), mul(tangents[0], factor)
 
 
 def frexp(x: Any, /) -> tuple[Array, Array]:
@@ -175,7 +192,8 @@ def _frexp(x: Any) -> tuple[Array, Array]:
     stored = u.bitwise_and(stored, 2 * bias + 1)
     none = u.bitwise_or(u.equal(stored, 0), u.equal(stored, 2 * bias + 1))
     exponent = where(none, 0, u.subtract(stored, bias - 1))
-    return _ldexp(x, u.negative(exponent)), convert(exponent, np.dtype(np.int32))
+    x = _scaled(convert(x, x.dtype), u.negative(exponent))
+    return x, convert(exponent, np.dtype(np.int32))
 
 
 # --- divisors -----------------------------------------------------------------------------------
@@ -210,6 +228,8 @@ def _gcd(x: Any, y: Any) -> Array:
         return where(done, x, y), where(done, 0, rest)
 
     start = tuple(absolute(v) for v in broadcast("gcd", x, y, scalars=True))
+    if 0 in start[0].shape:  # XLA does not compile loops over nothing
+        return start[0]
     return while_loop(lambda pair: some(u.not_equal(pair[1], 0)), divide, start)[0]
 
 
