@@ -9,11 +9,11 @@ dearest branch. Bytes are what the equations read and write when nothing is fuse
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from jaxcore import backend
-from jaxcore.cost_rules import COSTS, elements
+from jaxcore.cost_rules import COSTS
 from jaxcore.ir import Equation, Literal, Program
 
 __all__ = [
@@ -104,38 +104,53 @@ def _work(program: Program) -> dict[str, Work]:
     """`work_by_path`, worked out once for each program however often it is called."""
     found = program.memo.get("work")
     if found is None:
-        flops: dict[str, int] = {}
-        traffic: dict[str, int] = {}
+        totals: dict[str, list[int]] = {}
+        sizes: dict[int, tuple[int, int]] = {}  # by identity: equal types are mostly one object
         for eq in program.equations:
-            for path, work in _work_inside(eq):
-                full = "/".join(p for p in (eq.source.path, path) if p)
-                flops[full] = flops.get(full, 0) + work.flops
-                traffic[full] = traffic.get(full, 0) + work.bytes
-        found = program.memo["work"] = {p: Work(flops[p], traffic[p]) for p in flops}
+            path = eq.source.path
+            called = _called(eq)
+            if called is None:
+                _add(totals, path, _operation(eq, sizes), 1)
+                continue
+            programs, times = called
+            for inner in programs:
+                for below, work in _work(inner).items():
+                    full = f"{path}/{below}" if path and below else path or below
+                    _add(totals, full, work, times)
+        found = program.memo["work"] = {p: Work(*total) for p, total in totals.items()}
     return found
 
 
-def _work_inside(eq: Equation) -> Iterator[tuple[str, Work]]:
-    """What one equation does, by path relative to the equation's own."""
-    called = _called(eq)
-    if called is None:
-        yield "", _operation(eq)
-        return
-    programs, times = called
-    for program in programs:
-        for path, work in _work(program).items():
-            yield path, Work(work.flops * times, work.bytes * times)
+def _add(totals: dict[str, list[int]], path: str, work: tuple[int, int], times: int) -> None:
+    total = totals.get(path)
+    if total is None:
+        total = totals[path] = [0, 0]
+    total[0] += work[0] * times
+    total[1] += work[1] * times
 
 
-def _operation(eq: Equation) -> Work:
+def _operation(eq: Equation, sizes: dict[int, tuple[int, int]]) -> tuple[int, int]:
+    """Operations and bytes of one equation."""
+    flops = traffic = 0
+    for v in eq.outputs:
+        elements, size = sizes.get(id(v.aval)) or _measure(v.aval, sizes)
+        flops += elements
+        traffic += size
+    for x in eq.inputs:
+        if type(x) is not Literal:
+            traffic += (sizes.get(id(x.aval)) or _measure(x.aval, sizes))[1]
     rule = eq.primitive.cost or COSTS.get(eq.primitive.name)
-    avals_in, avals_out = [x.aval for x in eq.inputs], [v.aval for v in eq.outputs]
-    if rule is None:
-        flops = elements(avals_out)
-    else:
+    if rule is not None:
+        avals_in, avals_out = [x.aval for x in eq.inputs], [v.aval for v in eq.outputs]
         flops = int(rule(avals_in, avals_out, **eq.params))
-    moved = [*(x.aval for x in eq.inputs if type(x) is not Literal), *avals_out]
-    return Work(flops, sum(math.ceil(a.size * a.dtype.itemsize) for a in moved))
+    return flops, traffic
+
+
+def _measure(aval: Any, sizes: dict[int, tuple[int, int]]) -> tuple[int, int]:
+    """Elements and bytes of a value of type `aval`, kept in `sizes`."""
+    elements = math.prod(aval.shape)
+    found = sizes[id(aval)] = (elements, math.ceil(elements * aval.dtype.itemsize))
+    return found
 
 
 def _called(eq: Equation) -> tuple[list[Program], int] | None:

@@ -9,14 +9,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-__all__ = ["COSTS", "elements"]
+__all__ = ["COSTS"]
 
 Cost = Callable[..., int]
-
-
-def elements(avals: Sequence[Any]) -> int:
-    """Number of elements of values of the given types together."""
-    return sum(a.size for a in avals)
 
 
 def _operand(avals_in: Any, avals_out: Any, **_: Any) -> int:

@@ -206,7 +206,9 @@ def test_the_time_does_not_grow_with_the_depth(monkeypatch):
     """
     visited = []
     count = cost._operation
-    monkeypatch.setattr(cost, "_operation", lambda eq: visited.append(eq) or count(eq))
+    monkeypatch.setattr(
+        cost, "_operation", lambda eq, sizes: visited.append(eq) or count(eq, sizes)
+    )
     numbers = []
     for layers in (2, 24):
         visited.clear()
