@@ -73,10 +73,11 @@ def lower_program(
     flags = [False] * len(consts) + (list(donated) or [False] * len(leaves))
     donate = [on for on, keep in zip(flags, kept, strict=True) if keep]
     values = [x for x, keep in zip([*consts, *leaves], kept, strict=True) if keep]
+    forms = {} if placed is None or placed.blocks is None else {"blocks": placed.blocks}
     with backend.set_current_trace(backend.eval_trace), collector_paused():
         traced = backend.traced_call(
             primitive_of(pruned),
-            program_params(pruned),
+            {**program_params(pruned), **forms},
             values,
             pruned.out_avals,
             pruned.effects,

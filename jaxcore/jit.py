@@ -58,6 +58,7 @@ def jit(
     backend: str | None = None,
     inline: bool = False,
     compiler_options: dict[str, Any] | None = None,
+    blocks: str | None = None,
 ) -> Jitted | Callable[[Callable[..., Any]], Jitted]:
     """Compile `fun`: traced once for each set of argument types, then dispatched by JAX's C++
     runtime.
@@ -76,6 +77,8 @@ def jit(
       device, backend: deprecated; where the arguments are moved to.
       inline: inside another function, record the operations instead of a call.
       compiler_options: flags of XLA by name.
+      blocks: the form of repeated calls: ``"inline"``, ``"outlined"`` (a computation of their own),
+        ``"rolled"`` (chains become loops); None decides by cost.
 
     Returns:
       A function with the methods ``trace``, ``lower`` and ``eval_shape`` (called with example
@@ -109,6 +112,7 @@ def jit(
             backend=backend,
             inline=inline,
             compiler_options=compiler_options,
+            blocks=blocks,
         )
     if not callable(fun):
         raise TypeError(
@@ -125,6 +129,7 @@ def jit(
         backend,
         inline,
         compiler_options,
+        blocks,
     )
     return Jitted(fun, replace(settings, options=options))
 

@@ -13,6 +13,7 @@ from jax.sharding import NamedSharding, PartitionSpec, Sharding
 
 from jaxcore import backend
 from jaxcore.backend import UNSPECIFIED
+from jaxcore.passes.forms import check_form
 from jaxcore.signature import Call
 
 __all__ = ["Options", "Placed", "constrained", "incompatible_devices", "options_of", "placed"]
@@ -27,6 +28,7 @@ class Options:
     keep_unused: bool = False
     inline: bool = False
     compiler_options: tuple[tuple[str, Any], ...] = ()
+    blocks: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +41,7 @@ class Placed:
     out_layouts: tuple[Any, ...]
     keep_unused: bool
     compiler_options: tuple[tuple[str, Any], ...]
+    blocks: str | None
 
     def settings(self, kept: Sequence[bool]) -> dict[str, Any]:
         """The parameters of JAX's equation for the program; `kept` tells which inputs it takes, of
@@ -68,6 +71,7 @@ def options_of(
     backend_name: str | None,
     inline: bool,
     compiler_options: dict[str, Any] | None,
+    blocks: str | None,
 ) -> Options | None:
     """The arguments of `jit` that concern placing and compiling, checked; None: all defaults."""
     if device is not None or backend_name is not None:
@@ -97,9 +101,11 @@ def options_of(
                     f"PartitionSpec or None, got {x!r} of type {type(x).__name__}."
                 )
     flags = tuple((compiler_options or {}).items())
-    if in_shardings is out_shardings is UNSPECIFIED and not (keep_unused or inline or flags):
+    check_form(blocks)
+    plain = in_shardings is out_shardings is UNSPECIFIED
+    if plain and not (keep_unused or inline or flags or blocks):
         return None
-    return Options(in_shardings, out_shardings, keep_unused, inline, flags)
+    return Options(in_shardings, out_shardings, keep_unused, inline, flags, blocks)
 
 
 def placed(
@@ -121,7 +127,13 @@ def placed(
             _check_committed(x, s, lambda i=i: f"Argument {call_.path(i)} of {name}")  # type: ignore[misc]
     outputs, out_layouts = _outputs(options.out_shardings, name, out_tree, outs)
     return Placed(
-        inputs, outputs, in_layouts, out_layouts, options.keep_unused, options.compiler_options
+        inputs,
+        outputs,
+        in_layouts,
+        out_layouts,
+        options.keep_unused,
+        options.compiler_options,
+        options.blocks,
     )
 
 

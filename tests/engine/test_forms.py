@@ -179,6 +179,21 @@ def test_each_form_can_be_asked_for(form, rng):
     assert not outlined or form in ("outlined", None)
 
 
+@pytest.mark.parametrize("form", ["inline", "outlined", "rolled"])
+def test_jit_takes_the_form(form, rng):
+    ps, x = params(rng, 4), jnp.ones((2, 3))
+    step = jaxcore.jit(jaxcore.grad(chain), blocks=form)
+    assert ("stablehlo.while" in step.lower(ps, x).as_text()) == (form == "rolled")
+    want = jaxcore.jit(jaxcore.grad(chain))(ps, x)
+    for a, b in zip(jax.tree.leaves(step(ps, x)), jax.tree.leaves(want), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6)
+
+
+def test_a_form_that_there_is_not():
+    with pytest.raises(ValueError, match="blocks='unrolled' is not a form.*'rolled'"):
+        jaxcore.jit(chain, blocks="unrolled")
+
+
 def test_other_platforms_inline():
     program = jaxcore.make_jaxpr(jaxcore.grad(chain))(
         params(np.random.default_rng(0)), jnp.ones((2, 3))
