@@ -107,6 +107,10 @@ from jaxcore.numpy.quantiles import (
 from jaxcore.numpy.histograms import (
     bincount, digitize, histogram, histogram2d, histogram_bin_edges, histogramdd,
 )
+from jaxcore.numpy.sets import (
+    intersect1d, isin, setdiff1d, setxor1d, union1d, unique, unique_all, unique_counts,
+    unique_inverse, unique_values,
+)
 from jaxcore.numpy.windows import (
     bartlett, blackman, convolve, correlate, hamming, hanning, kaiser,
 )

@@ -147,6 +147,29 @@ def sorted_in_part(np_like: Any, x: Any, i: Any, u: Any, b: Any, half: Any) -> A
     )  # fmt: skip
 
 
+def distinct(np_like: Any, i: Any, odd: Any, z: Any, b: Any) -> Any:
+    unique = np_like.unique
+    every = {"return_index": True, "return_inverse": True, "return_counts": True}
+    return (
+        unique(i, size=3, **every), unique(i, size=9, fill_value=-1, **every),
+        unique(i, axis=1, size=4, **every), unique(b, size=2, axis=0),
+        unique(odd, size=6, return_counts=True), unique(z, size=4),
+        unique(i[:0], size=2, fill_value=3), tuple(np_like.unique_all(odd, size=7)),
+    )  # fmt: skip
+
+
+def two_sets(np_like: Any, i: Any, u: Any, x: Any, odd: Any) -> Any:
+    isin, row, other = np_like.isin, i[0], i[1:]
+    intersect, xor, minus = np_like.intersect1d, np_like.setxor1d, np_like.setdiff1d
+    return (
+        isin(i, u, invert=True), isin(odd, odd, method="binary_search"), isin(i, u[:0]),
+        np_like.union1d(row, x, size=3), minus(i, row, size=9, fill_value=-1),
+        minus(u[:3], row, assume_unique=True, size=2), intersect(i, u, size=3),
+        intersect(row, other, size=4, return_indices=True), xor(row, other, size=7),
+        intersect(u[:3], u[1:3], True, True, size=3, fill_value=1), xor(i, u, size=3),
+    )  # fmt: skip
+
+
 CASES = [
     Case("statistics of holes", holes, (HOLES, INTS, BOOLS, HALF), tol=1e-4, rank_promotion=True),
     Case("places of holes", hole_places, (HOLES, INTS), grad=False),
@@ -159,5 +182,7 @@ CASES = [
     Case("histograms", histograms, (X, np.abs(X), INTS, EDGES), vmap=False, tol=1e-4),
     Case("searchsorted", placed, (EDGES, X, INTS, Z, ODD, np.array([2, 0, 1, 4, 3])), grad=False),
     Case("nonzero", found, (X, INTS, BOOLS)),
+    Case("distinct", distinct, (INTS, ODD, Z, BOOLS), grad=False, vmap=False),
+    Case("two sets", two_sets, (INTS, SMALL, X, ODD), grad=False, vmap=False),
     Case("sorted in part", sorted_in_part, (X, INTS, SMALL, BOOLS, HALF), native=False),
 ]  # fmt: skip

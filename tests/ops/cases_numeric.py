@@ -26,7 +26,8 @@ RISING = np.array([-1.0, 0.5, 0.75, 2.0, 4.0], np.float32)
 def parts(np_like: Any, x: Any, half: Any, f16: Any, i: Any, n: Any, b: Any) -> Any:
     return (
         np_like.frexp(x), np_like.frexp(half), np_like.frexp(f16), np_like.frexp(i),
-        np_like.ldexp(x, 3), np_like.ldexp(half, n[None]), np_like.ldexp(i, n[None]), np_like.ldexp(f16, -2),
+        np_like.ldexp(x, 3), np_like.ldexp(half, n[None]), np_like.ldexp(i, n[None]),
+        np_like.ldexp(f16, -2),
         np_like.ldexp(2.0, i), np_like.ldexp(x, -130), np_like.signbit(x), np_like.signbit(i),
         np_like.signbit(b), np_like.signbit(half), np_like.copysign(x, -1.0),
         np_like.copysign(i, x[:1, :3]), np_like.copysign(half, i), np_like.iscomplex(x),
