@@ -24,7 +24,9 @@ __all__ = ["bind_program", "primitive_of"]
 
 def bind_program(program: Program, args: Sequence[Any]) -> list[Any]:
     """Apply `program` under one of JAX's traces."""
-    return primitive_of(program).bind(*args, **program_params(program))
+    primitive = primitive_of(program)
+    backend.teach(primitive, _as_jit)
+    return primitive.bind(*args, **program_params(program))
 
 
 def primitive_of(program: Program) -> backend.JaxPrimitive:
@@ -42,6 +44,12 @@ def _needs_devices(program: Program) -> bool:
             for eq in program.equations
         )
     return found
+
+
+def _as_jit(*, program: Program, **_: Any) -> dict[str, Any]:
+    from jaxcore.ops.as_jax import jit_params
+
+    return jit_params(program=program)
 
 
 def _lower_program(
