@@ -239,6 +239,7 @@ CHOICES = [
         lambda np, x: (np.maximum(x, 0.0), np.minimum(x, 2.0), np.abs(x), np.clip(x, 0.0, 2.0),
                        np.sign(x), np.maximum(x, x), np.where(x == 0, x, 2 * x)),
         (TIES,),
+        steps=True,
     ),
     Case(
         "clamp",
@@ -333,7 +334,12 @@ SPECIAL = [
         second=False,
         tol=1e-4,
     ),
-    Case("round decimals", lambda np, x: [np.round(x, d) for d in (0, 1, 2)], (grid(-2, 2),)),
+    Case(
+        "round decimals",
+        lambda np, x: [np.round(x, d) for d in (0, 1, 2)],
+        (grid(-2, 2),),
+        steps=True,
+    ),
     Case("modf", lambda np, x: np.modf(x), (grid(-2.3, 2.4),)),
 ]  # fmt: skip
 

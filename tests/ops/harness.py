@@ -1,9 +1,10 @@
 """A case is a function of the array interface with arguments; `check_case` holds it against JAX.
 
 What is checked: value, dtype and weak type, eagerly and under `jit`; jvp and vjp; that the two
-agree with each other, <Jv, w> = <v, Jᵀw>; second derivatives where the case asks for them; `vmap`
-over all arguments, over each alone and over a last axis; and that the program holds nothing that
-only JAX's rules understand. All that is compiled is one function for us and one for JAX.
+agree with each other, <Jv, w> = <v, Jᵀw>, and the first with finite differences; second derivatives
+where the case asks for them; `vmap` over all arguments, over each alone and over a last axis; and
+that the program holds nothing that only JAX's rules understand. All that is compiled is one
+function for us and one for JAX.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import jax
 import jax.numpy
 import numpy as np
+from ops.differences import check_differences
 
 import jaxcore
 import jaxcore.numpy
@@ -39,6 +41,7 @@ class Case:
       weak: check that the results are weakly typed where JAX's are.
       tol: relative and absolute tolerance of float32 results; coarser dtypes have their own.
       rank_promotion: the case adds axes by broadcasting.
+      steps: a function of steps, whose derivative is zero by convention.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Case:
     weak: bool = True
     tol: float = 1e-5
     rank_promotion: bool = False
+    steps: bool = False
 
 
 def check_case(case: Case) -> None:
@@ -66,6 +70,8 @@ def check_case(case: Case) -> None:
             _close(got[what], want[what], case.tol * _slack.get(what, 1), f"{case.name}: {what}")
         if "jvp" in got:
             _check_transpose(case, got)
+            if not case.steps:
+                _check_differences(case, got["jvp"])
 
 
 _slack = {"jvp": 10, "vjp": 10, "second": 100}
@@ -189,6 +195,21 @@ def _check_transpose(case: Case, got: dict[str, Any]) -> None:
     tol = 0.1 if coarse else 1e-3
     if np.isfinite(left) and np.isfinite(right):
         np.testing.assert_allclose(left, right, rtol=tol, atol=tol, err_msg=case.name)
+
+
+def _check_differences(case: Case, moved: list[Any]) -> None:
+    varied = [i for i, x in enumerate(case.args) if _is_float(x)]
+
+    def floats(*values: Any) -> list[Any]:
+        full = [jax.numpy.asarray(x) if _is_array(x) else x for x in case.args]
+        for i, value in zip(varied, values, strict=True):
+            full[i] = value
+        leaves = jax.tree.leaves(case.fn(jaxcore.numpy, *full))
+        return [x for x in leaves if jax.dtypes.issubdtype(x.dtype, np.inexact)]
+
+    primals = [case.args[i] for i in varied]
+    along = [_noise(case.args[i], i) for i in varied]
+    check_differences(case.name, floats, primals, moved, along)
 
 
 def _dot(a: Any, b: Any) -> Any:
