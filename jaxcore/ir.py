@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +24,18 @@ from jaxcore.source import Source
 if TYPE_CHECKING:
     from jaxcore.primitive import Primitive
 
-__all__ = ["Atom", "Equation", "Literal", "Program", "Var", "checked", "intern", "param_key"]
+__all__ = [
+    "Atom",
+    "Equation",
+    "Literal",
+    "Program",
+    "Var",
+    "checked",
+    "intern",
+    "is_by_place",
+    "param_key",
+    "by_place",
+]
 
 
 class Var:
@@ -244,9 +256,39 @@ def checked(program: Program) -> Program:
     return program
 
 
+class _Mode(threading.local):
+    placed = False
+
+
+_mode = _Mode()
+
+
+@contextmanager
+def by_place() -> Iterator[None]:
+    """Inside, programs are one only if they also come from the same lines, so that every equation
+    can say exactly where it is from. Costs the sharing of blocks; for debugging.
+    """
+    before = _mode.placed
+    _mode.placed = True
+    try:
+        yield
+    finally:
+        _mode.placed = before
+
+
+def is_by_place() -> bool:
+    """True inside `by_place`."""
+    return _mode.placed
+
+
+def _places(program: Program) -> tuple[Any, ...]:
+    sources = [eq.source for eq in program.equations]
+    return tuple([(s.code, s.instruction, s.path, s.phase) for s in sources])
+
+
 def intern(program: Program) -> Program:
     """The one program equal to `program` (hash-consing); the first keeps its source locations."""
-    key = program.key
+    key = program.key if not _mode.placed else (program.key, _places(program))
     found = _table.get(key)
     if found is not None:
         return found

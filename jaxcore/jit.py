@@ -18,7 +18,7 @@ import jax
 
 from jaxcore import backend, errors, side
 from jaxcore.compile import Entry, compile_program
-from jaxcore.ir import Program
+from jaxcore.ir import Program, by_place, is_by_place
 from jaxcore.lower import bind_program
 from jaxcore.ops.call import call, run_program
 from jaxcore.shardings import constrained, incompatible_devices, options_of, placed
@@ -169,7 +169,7 @@ class Jitted:  # noqa: D101 (its docstring is that of the function)
         if isinstance(error, backend.NonFinite):
             from jaxcore.debug import non_finite_call
 
-            with jax.debug_nans(False), jax.debug_infs(False):
+            with jax.debug_nans(False), jax.debug_infs(False), by_place():
                 traced = self.trace(*args, **kwargs)
             values = [*traced.consts, *traced._call.leaves]
             raise non_finite_call(error, self.__name__, traced.program, values) from None
@@ -264,7 +264,7 @@ class Jitted:  # noqa: D101 (its docstring is that of the function)
         avals = [aval_of(x) for x in call_.leaves]
         key = call_.key(avals)
         stateful = side.active()  # its Python may read and write state that the key does not show
-        found = None if stateful else self._programs.get(key)
+        found = None if stateful or is_by_place() else self._programs.get(key)
         state = side.SideState()
         if found is None:
             out: list[Any] = []
@@ -272,7 +272,11 @@ class Jitted:  # noqa: D101 (its docstring is that of the function)
             function = constrained(call_, self.__name__, function, out)
             traced = trace_program(state.wrap(function), avals, self.__name__)
             found = (*traced, out[-1])
-            if not stateful and not any(isinstance(c, backend.Tracer) for c in found[1]):
+            if (
+                not stateful
+                and not is_by_place()
+                and not any(isinstance(c, backend.Tracer) for c in found[1])
+            ):
                 self._programs[key] = found
         program, consts, out_tree = found
         trace = backend.current_trace()

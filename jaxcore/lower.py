@@ -18,6 +18,7 @@ from jaxcore.builder import Builder
 from jaxcore.ir import Program
 from jaxcore.passes.forms import arrange
 from jaxcore.placement import program_params
+from jaxcore.primitive import mirror
 
 __all__ = ["bind_program", "primitive_of"]
 
@@ -137,3 +138,12 @@ def _make(name: str) -> backend.JaxPrimitive:
 program_p = _make("jaxcore_program")
 program_on_devices_p = _make("jaxcore_program_on_devices")
 backend.require_devices(program_on_devices_p)
+
+
+@mirror(program_on_devices_p)
+@mirror(program_p)
+def _from_jax(args: Sequence[Any], params: dict[str, Any]) -> Any:
+    """A program of ours inside a function that JAX traced is a call again."""
+    from jaxcore.ops.call import call_p
+
+    return call_p, args, {"program": params["program"]}

@@ -13,6 +13,7 @@ from typing import Any
 import jax
 
 from jaxcore import backend, errors
+from jaxcore.ir import is_by_place
 from jaxcore.source import fresh_path
 
 __all__ = [
@@ -164,7 +165,7 @@ class Call:
     def key(self, avals: list[Any]) -> tuple[Any, ...]:
         """What a trace depends on: tree, types, static values with their types, JAX's context."""
         static = tuple((where, type(value), value) for where, value in self.static)
-        return (self.tree, tuple(avals), static, backend.trace_context())
+        return (self.tree, tuple(avals), static, backend.trace_context(), is_by_place())
 
     def path(self, i: int) -> str:
         return leaf_path((tuple(self.args), self.kwargs), i, self.fun)

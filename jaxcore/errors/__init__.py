@@ -14,31 +14,43 @@ from typing import Any as _Any
 from jaxcore import namespaces as _namespaces
 from jaxcore.errors.boundary import Boundary, explain, explained, located, raised, with_source
 from jaxcore.errors.classes import (
+    CheckError,
     ConcretizationTypeError,
     DonatedArrayError,
+    IndexOverflowError,
+    IntegerDivisionError,
     JaxRuntimeError,
     KeyReuseError,
+    NarrowedError,
     NonConcreteBooleanIndexError,
+    OutOfBoundsError,
+    ReusedKeyError,
     TracerArrayConversionError,
     TracerBoolConversionError,
     TracerIntegerConversionError,
     UnexpectedTracerError,
 )
-from jaxcore.errors.describe import describe_source, format_aval
+from jaxcore.errors.describe import describe_source, describe_type, format_aval
 from jaxcore.errors.donation import Donation, donors
 from jaxcore.errors.names import Finder, Name, argument_names, name_of, stand_ins
 from jaxcore.errors.values import check_live, deleted, leaked, not_an_array, origin
 
 __all__ = [
     "Boundary",
+    "CheckError",
     "ConcretizationTypeError",
     "DonatedArrayError",
     "Donation",
     "Finder",
+    "IndexOverflowError",
+    "IntegerDivisionError",
     "JaxRuntimeError",
     "KeyReuseError",
     "Name",
+    "NarrowedError",
     "NonConcreteBooleanIndexError",
+    "OutOfBoundsError",
+    "ReusedKeyError",
     "TracerArrayConversionError",
     "TracerBoolConversionError",
     "TracerIntegerConversionError",
@@ -47,6 +59,7 @@ __all__ = [
     "check_live",
     "deleted",
     "describe_source",
+    "describe_type",
     "donors",
     "explain",
     "explained",

@@ -8,7 +8,7 @@ import os
 import sys
 import sysconfig
 from dataclasses import dataclass
-from types import FrameType, TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 from jaxcore.source import is_engine, is_internal
@@ -101,16 +101,13 @@ def _is_library(filename: str) -> bool:
     return is_internal(filename) or filename.startswith(_LIBRARIES)
 
 
-def expression(spot: Spot) -> ast.AST | None:
-    """The expression, or augmented assignment, that the frame was evaluating."""
-    positions = list(spot.frame.f_code.co_positions())
-    line, end_line, column, end_column = positions[spot.instruction // 2]
+def expression(code: CodeType, instruction: int) -> ast.AST | None:
+    """The expression, or augmented assignment, that an instruction belongs to."""
+    positions = list(code.co_positions())[instruction // 2]
+    line, end_line, column, end_column = positions
     if line is None or end_line is None or column is None or end_column is None:
         return None
-    lines = [
-        linecache.getline(spot.filename, n, spot.frame.f_globals).encode()
-        for n in range(line, end_line + 1)
-    ]
+    lines = [linecache.getline(code.co_filename, n).encode() for n in range(line, end_line + 1)]
     if not all(lines):
         return None
     lines[-1] = lines[-1][:end_column]

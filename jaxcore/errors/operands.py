@@ -30,7 +30,7 @@ _PRODUCTS = ("matmul", "dot")  # functions that are shown as the operator
 
 def operand_lines(failure: Failure) -> list[str]:
     """``x float32[2,8] @ blocks_1/up/kernel float32[9,4]``, and where such leaves come from."""
-    node = expression(failure.operation)
+    node = expression(failure.operation.frame.f_code, failure.operation.instruction)
     given = _arguments(failure.called)
     found: list[tuple[str, Any]] = []
     sign = ", "

@@ -15,7 +15,7 @@ import jax.numpy as _jnp
 import numpy as np
 
 from jaxcore import backend
-from jaxcore.numpy.operand import typed
+from jaxcore.numpy.operand import listeners, typed
 from jaxcore.numpy.promote import promoted, to_dtype
 from jaxcore.ops.arithmetic import add, mul
 from jaxcore.ops.compare import eq, ge, select
@@ -253,6 +253,8 @@ def _traced_array(x: Any, dtype: Any) -> Any:
             bind(broadcast_in_dim_p, p, shape=(1, *shape), broadcast_dimensions=dims) for p in parts
         ]
         return rows[0] if len(rows) == 1 else bind(concatenate_p, *rows, dimension=0)
+    if listeners.received is not None and type(x) is np.ndarray and dtype is None:
+        listeners.received(x)
     with backend.set_current_trace(backend.eval_trace):
         return _jnp.array(x, dtype)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,7 +15,23 @@ from jaxcore.numpy.promote import array, float_dtype, promoted
 from jaxcore.ops.convert import convert
 from jaxcore.trace import aval_of
 
-__all__ = ["arrays", "as_array", "as_value", "axis_index", "concrete", "no_out", "typed"]
+__all__ = [
+    "arrays",
+    "as_array",
+    "as_value",
+    "axis_index",
+    "concrete",
+    "listeners",
+    "no_out",
+    "typed",
+]
+
+
+class _Listeners(threading.local):
+    received: Callable[[np.ndarray], None] | None = None
+
+
+listeners = _Listeners()  # `received` is told of NumPy arrays that become arrays
 
 
 def typed(name: str, x: Any, position: int = 0) -> tuple[Any, ShapedArray]:

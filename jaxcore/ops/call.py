@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from jaxcore import backend, errors
-from jaxcore.ir import Program, intern
+from jaxcore.ir import Program, intern, is_by_place
 from jaxcore.primitive import Linear, Primitive, mirror
 from jaxcore.source import fresh_path
 from jaxcore.trace import StageTrace, aval_of, bind, eval_program, trace_program
@@ -162,7 +162,7 @@ def program_from_jaxpr(
     if all(s is backend.UNSPECIFIED for s in shardings):
         shardings = ()
     found = _converted.get((id(jaxpr), tuple(shardings)))
-    if found is not None and found[0] is jaxpr:
+    if found is not None and found[0] is jaxpr and not is_by_place():
         return found[1]
     avals = list(jaxpr.in_avals)
 
@@ -178,7 +178,7 @@ def program_from_jaxpr(
     if len(_converted) > 4096:
         _converted.clear()
     # A constant may be a tracer of a trace that is still open, so only closed conversions are kept.
-    if not any(isinstance(c, backend.Tracer) for c in result[1]):
+    if not is_by_place() and not any(isinstance(c, backend.Tracer) for c in result[1]):
         _converted[id(jaxpr), tuple(shardings)] = (jaxpr, result)
     return result
 

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from jaxcore import backend
-from jaxcore.ir import Program, param_key
+from jaxcore.ir import Program, is_by_place, param_key
 from jaxcore.ops.call import call_p
 from jaxcore.primitive import mirror
 from jaxcore.trace import aval_of, trace_program
@@ -26,8 +26,8 @@ def composed(jax_primitive: Any, function: Callable[..., Any]) -> None:
         avals = [aval_of(x) for x in args]
         if any(backend.is_extended(a.dtype) for a in avals):
             return None
-        key = (jax_primitive, *avals, param_key(params), backend.trace_context())
-        program = _programs.get(key)
+        key = (jax_primitive, *avals, param_key(params), backend.trace_context(), is_by_place())
+        program = _programs.get(key) if not is_by_place() else None
         if program is None:
             if len(_programs) > 1024:
                 _programs.clear()

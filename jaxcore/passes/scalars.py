@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from jaxcore.ir import Atom, Equation, Literal, Program, Var, intern, param_key
+from jaxcore.ir import Atom, Equation, Literal, Program, Var, intern, is_by_place, param_key
 
 __all__ = ["share_scalars"]
 
 
 def share_scalars(program: Program) -> Program:
     """Rewrite the calls of `program` so that callees equal up to scalars are one."""
+    if is_by_place():
+        return program
     groups: dict[Any, list[Program]] = {}
     for eq in program.equations:
         callee = eq.params.get("program") if eq.primitive.name == "call" else None
