@@ -19,7 +19,16 @@ from jaxcore.backend import ShapedArray
 from jaxcore.ir import Program
 from jaxcore.primitive import Primitive
 
-__all__ = ["Axis", "align", "axis_key", "axis_names", "program_axis_names", "result_types", "vary"]
+__all__ = [
+    "Axis",
+    "align",
+    "axis_key",
+    "axis_names",
+    "cast_hint",
+    "program_axis_names",
+    "result_types",
+    "vary",
+]
 
 
 class Axis(int):
@@ -78,6 +87,19 @@ def vary(x: Any, axes: frozenset[Any], mesh: Any) -> Any:
 
     missing = axes - backend.varying(aval_of(x))
     return bind(pvary_p, x, axes=backend.order_wrt_mesh(mesh, missing)) if missing else x
+
+
+def cast_hint(one: Sequence[Any], other: Sequence[Any]) -> str | None:
+    """What to do about types that differ only in the axes over which values vary; else None."""
+    missing: set[Any] = set()
+    for a, b in zip(one, other, strict=True):
+        if (a.shape, a.dtype) != (b.shape, b.dtype):
+            return None
+        missing |= backend.varying(a) ^ backend.varying(b)
+    if not missing:
+        return None
+    axes = tuple(sorted(missing, key=str))
+    return f"apply jaxcore.lax.pcast(..., {axes}, to='varying') to the one that does not vary"
 
 
 def align(

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from jaxcore import backend, errors
+from jaxcore.axes import cast_hint
 from jaxcore.control import by_python, ours, strong
 from jaxcore.ops.cond import close_over_all, cond_p
 from jaxcore.primitive import opaque
@@ -228,5 +229,5 @@ def _check_equal(
         text = "\n".join(lines)
         raise TypeError(
             f"{what}: the branches {first} and {other} must return equal types:\n{text}\n"
-            "Fix: convert one of them."
+            f"Fix: {cast_hint(a, b) or 'convert one of them'}."
         )

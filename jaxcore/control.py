@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from jaxcore import backend, errors
+from jaxcore.axes import cast_hint
 from jaxcore.backend import ShapedArray
 from jaxcore.ir import Program, Var, intern
 from jaxcore.ops.loop import while_p
@@ -209,10 +210,10 @@ def _check_carry(
         )
     outs = outs[: len(avals)]
     if [strong(a) for a in avals] != [strong(b) for b in outs]:
+        fix = cast_hint(avals, outs) or "convert the value in the body, or give init the other type"
         raise TypeError(
             f"{what}: the body must return a carry of the types it gets, but these differ:\n"
-            f"{types_text('carry', init, avals, outs)}\nFix: convert the value in the body, or "
-            "give init the other type."
+            f"{types_text('carry', init, avals, outs)}\nFix: {fix}."
         )
 
 

@@ -31,7 +31,11 @@ from jaxcore.numpy.lax_special import (
     polynomial, random_gamma_grad, zeta,
 )
 
-# --- collectives: the functions are JAX's, the primitives behind them ours ---
+# --- collectives ---
+from jaxcore.collectives import (
+    all_gather, all_to_all, pbroadcast, pmax, pmean, pmin, ppermute, pshuffle, psum, psum_scatter,
+    pswapaxes,
+)
 from jaxcore.ops import exchange as _exchange
 from jaxcore.ops import sharding as _sharding
 

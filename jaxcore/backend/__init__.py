@@ -167,6 +167,7 @@ from jaxcore.backend.mesh import (
     sharding_constraint_p,
     spec_axes,
     unmentioned_axes,
+    unchecked,
     unshard_aval,
     use_abstract_mesh,
     varying,

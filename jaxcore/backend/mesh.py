@@ -68,6 +68,11 @@ def manual_mesh() -> Any:
     return mesh if mesh.manual_axes else None
 
 
+def unchecked() -> Any:
+    """Context in which JAX does not follow over which axes values vary."""
+    return config._check_vma(False)
+
+
 def varying(aval: Any) -> frozenset[Any]:
     """The mesh axes over which a value of type `aval` may differ."""
     return aval.manual_axis_type.varying

@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxcore import backend
@@ -73,7 +74,12 @@ def collective(
         if found is None:
             if len(types) > 4096:
                 types.clear()
-            found = types[memo] = backend.abstract_eval(jax_primitive, avals, params)[0][0]
+            found = backend.abstract_eval(jax_primitive, avals, params)[0][0]
+            mesh = jax.sharding.get_abstract_mesh()
+            if mesh.manual_axes and not set(mesh.axis_names).intersection(_names(params[key])):
+                given = backend.varying(avals[0]) if avals else frozenset[Any]()
+                found = backend.retyped(found, mesh, given)  # a mapped axis is not the mesh's
+            types[memo] = found
         return found
 
     def jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> Any:

@@ -9,7 +9,7 @@ from jax import lax
 
 import jaxcore
 import jaxcore.numpy as jnp
-from jaxcore.sharding import AxisType, NamedSharding
+from jaxcore.sharding import AxisType
 from jaxcore.sharding import PartitionSpec as P
 
 MESH = jaxcore.make_mesh((4, 2), ("x", "y"), axis_types=(AxisType.Auto,) * 2)
@@ -332,98 +332,3 @@ def test_ours_and_jax_in_each_other(name):
     close(jaxcore.jit(make(jaxcore, mapped(jax, True)))(*args), want)
     close(jax.jit(make(jax, mapped(jaxcore, True)))(*args), want)
     close(jax.jit(make(jaxcore, mapped(jax, True)))(*args), want)
-
-
-def test_results_lie_where_the_specs_say():
-    y = jaxcore.shard_map(lambda x: x * 2, mesh=MESH, in_specs=P("x"), out_specs=P("x", "y"))(X)
-    assert y.sharding.is_equivalent_to(NamedSharding(MESH, P("x", "y")), 2)
-
-
-def test_the_gradient_of_a_copy_is_summed_inside():
-    """With `check_vma`, weights that are the same everywhere get the sum of all gradients."""
-
-    @jaxcore.shard_map(mesh=MESH, in_specs=(P("x"), P()), out_specs=P())
-    def step(x, w):
-        return jaxcore.grad(lambda w: jnp.sum(jnp.tanh(x @ w) ** 2))(w)
-
-    want = jax.grad(lambda w: (np.tanh(1) * 0 + jax.numpy.tanh(X @ w) ** 2).sum())(W)
-    np.testing.assert_allclose(jaxcore.jit(step)(X, W), want, rtol=1e-3, atol=1e-4)
-    np.testing.assert_allclose(step(X, W), want, rtol=1e-3, atol=1e-4)
-
-
-def test_blocks_inside_are_one_program():
-    def body(x, w):
-        for k in range(3):
-            x = x + jaxcore.block(lambda a, b: jnp.tanh(a @ b), x, w * k, name="layer")
-        return x
-
-    f = jaxcore.shard_map(body, mesh=MESH, in_specs=(P("x"), P()), out_specs=P("x"))
-    program = jaxcore.make_jaxpr(f)(X, X)
-    inside = program.equations[0].params["program"]
-    calls = [eq.params["program"] for eq in inside.equations if eq.primitive.name == "call"]
-    assert len(calls) == 3 and len(set(calls)) == 1
-
-
-@pytest.mark.rank_promotion
-def test_one_inside_another():
-    def outer(x):
-        def inner(y):
-            return y**2 * lax.psum(y, "y")
-
-        specs = {"in_specs": P(None, "y"), "out_specs": P(None, "y"), "axis_names": {"y"}}
-        return jaxcore.shard_map(inner, **specs)(x)
-
-    f = jaxcore.shard_map(outer, mesh=MESH, in_specs=P("x"), out_specs=P("x"), axis_names={"x"})
-    halves = X.reshape(8, 2, 4)
-    want = (halves**2 * halves.sum(1, keepdims=True)).reshape(8, 8)
-    np.testing.assert_allclose(jaxcore.jit(f)(X), want, rtol=1e-4)
-    _, moved = jaxcore.jvp(jaxcore.jit(f), (X,), (X,))
-    np.testing.assert_allclose(moved, 3 * want, rtol=1e-4)
-    grad = jaxcore.jit(jaxcore.grad(lambda x: f(x).sum()))(X)
-    np.testing.assert_allclose((np.asarray(grad) * X).sum(), 3 * want.sum(), rtol=1e-4)
-
-
-def test_the_mesh_of_the_context():
-    f = jaxcore.shard_map(lambda x: lax.psum(x, "x"), in_specs=P("x"), out_specs=P())
-    with jaxcore.set_mesh(MESH):
-        np.testing.assert_allclose(f(X), X.reshape(4, 2, 8).sum(0), rtol=1e-5)
-        np.testing.assert_allclose(jaxcore.jit(f)(X), X.reshape(4, 2, 8).sum(0), rtol=1e-5)
-    with pytest.raises(ValueError, match="mesh"):
-        f(X)
-
-
-def test_a_mapped_axis_laid_out_over_the_mesh():
-    f = jaxcore.shard_map(
-        lambda r: r * lax.psum(r, "x"), mesh=MESH, in_specs=P("x"), out_specs=P("x")
-    )
-    got = jaxcore.jit(jaxcore.vmap(f, spmd_axis_name="y"))(X)
-    np.testing.assert_allclose(got, X * np.tile(X.reshape(8, 4, 2).sum(1), (1, 4)), rtol=1e-5)
-    with pytest.raises(ValueError, match="spmd_axis_name"):
-        jaxcore.vmap(f, spmd_axis_name="x")(X)
-
-
-BAD = {
-    "a copy that differs": (lambda x: x, P("x"), P(), X, "replicat"),
-    "an odd size": (lambda x: x, P("x"), P("x"), X[:3], "evenly divisible"),
-    "a scalar that is cut": (lambda x: x.sum(), P("x"), P("x"), X, "out_specs"),
-    "too many specs": (lambda x: x, (P("x"), P()), P("x"), X, "in_specs"),
-    "an unknown axis": (lambda x: x, P("z"), P("x"), X, "z"),
-}
-
-
-@pytest.mark.parametrize("name", BAD)
-def test_mistakes(name):
-    body, in_specs, out_specs, x, message = BAD[name]
-    f = jaxcore.shard_map(body, mesh=MESH, in_specs=in_specs, out_specs=out_specs)
-    with pytest.raises(ValueError, match=message):
-        f(x)
-    with pytest.raises(ValueError, match=message):
-        jaxcore.jit(f)(x)
-
-
-def test_an_unbound_name():
-    f = jaxcore.shard_map(
-        lambda x: lax.psum(x, "z"), mesh=MESH, in_specs=P("x"), out_specs=P(), check_vma=False
-    )
-    with pytest.raises(NameError, match="z"):
-        f(X)
