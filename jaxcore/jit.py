@@ -42,7 +42,7 @@ def is_deleted(x: Any) -> bool:
 def jit(fun: Callable[..., Any], /, **settings: Any) -> Jitted: ...
 @overload
 def jit(**settings: Any) -> Callable[[Callable[..., Any]], Jitted]: ...
-@errors.explained
+@errors.explained  # type: ignore[misc]  # the overloads only tell with and without a function
 def jit(
     fun: Callable[..., Any] | None = None,
     /,

@@ -82,7 +82,8 @@ def shard_map(
         if not ours() or backend.flag("jax_disable_jit"):
             return jax.shard_map(function, **settings)(*args)
         known = backend.context_mesh() if mesh is None else mesh
-        here, context = {**settings, "mesh": mesh}, nullcontext()
+        here = {**settings, "mesh": mesh}
+        context: Any = nullcontext()
         if backend.has_explicit_axes(known):
             if in_specs is _INFER:
                 raise ValueError(

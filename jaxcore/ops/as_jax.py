@@ -30,6 +30,8 @@ from jaxcore.ops.scatter import (
     scatter_sub_p,
 )
 from jaxcore.ops.scatter_apply import scatter_apply_p
+from jaxcore.ops.shard_map import as_jax as shard_map_as_jax
+from jaxcore.ops.shard_map import shard_map_p
 from jaxcore.trace import bind_with, literal_value, matched
 
 __all__ = ["jit_params", "run_as_jax"]
@@ -190,7 +192,12 @@ def _reduce_window(args: Sequence[Any], *, program: Program, **window: Any) -> l
     return list(jax.lax.reduce_window(operands, initial, _pairs(program, half), **window))
 
 
+def _shard_map(args: Sequence[Any], **params: Any) -> list[Any]:
+    return list(shard_map_as_jax(run_as_jax, **params)(*args))
+
+
 _FORMS: dict[Any, Callable[..., list[Any]]] = {
+    shard_map_p: _shard_map,
     **{
         p: _scatter(p.name)
         for p in (

@@ -277,7 +277,7 @@ def _gather_invariant_transpose(ct: Any, aval: Any, params: Params) -> Any:
 
     axis = params["all_gather_dimension"]
     length = aval_of(ct).shape[axis] // params["axis_size"]
-    start = lax.axis_index(params["axis_name"]) * length
+    start = jax.lax.axis_index(params["axis_name"]) * length
     part = lax.dynamic_slice_in_dim(ct, start, length, axis)
     return part if params["tiled"] else lax.squeeze(part, [axis])
 

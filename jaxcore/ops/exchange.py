@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxcore import backend
@@ -53,7 +54,7 @@ def _broadcast_transpose(ct: Any, aval: Any, params: Params) -> Any:
     from jaxcore import numpy as jnp
 
     total = lax.psum(ct, params["axis_name"])
-    here = lax.axis_index(params["axis_name"]) == params["source"]
+    here = jax.lax.axis_index(params["axis_name"]) == params["source"]
     return jnp.where(here, total, jnp.zeros_like(total))
 
 

@@ -94,7 +94,9 @@ class BatchTrace(JaxcoreTrace):
     def _named(self, primitive: Primitive, values: Sequence[Any], params: dict[str, Any]) -> bool:
         """True for an operation that speaks of the mapped axis by its name."""
         name = self.axis_name
-        return name is not None and name in axis_names(primitive, map(aval_of, values), params)
+        if name is None:
+            return False
+        return name in axis_names(primitive, [aval_of(x) for x in values], params)
 
     def stage_value(self, val: Any) -> Any:
         owner = type(val) is BatchTracer and val._trace is self
