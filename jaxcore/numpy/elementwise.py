@@ -12,6 +12,7 @@ import numpy as np
 from jaxcore import backend
 from jaxcore.numpy import ufuncs as u
 from jaxcore.numpy.factory import binary
+from jaxcore.numpy.operand import as_value
 from jaxcore.numpy.promote import (
     array,
     broadcast,
@@ -111,7 +112,9 @@ def where(
       Array([1., 6.], dtype=float32)
     """
     if x is None and y is None:
-        return jax.numpy.where(condition, size=size, fill_value=fill_value)
+        from jaxcore.numpy.searching import nonzero
+
+        return nonzero(condition, size=size, fill_value=fill_value)
     if size is not None or fill_value is not None:
         raise ValueError(
             "size and fill_value arguments cannot be used in three-term where function."
@@ -174,11 +177,23 @@ def power(x1: Any, x2: Any, /) -> Any:
             return a.integer_pow(x1, exponent)
         return a.integer_pow(_numeric("power", x1)[0], exponent)
     x1, x2 = array("power", x1, 0), array("power", x2, 1)
+    dtype, _ = promoted(x1, x2)
     if _kind(x1) in "fc" and _kind(x2) in "iu":  # the base keeps a derivative at 0
         return bind(a.pow_p, *broadcast("power", x1, x2))
-    if kind_of(promoted(x1, x2)[0]) in "biu":
-        return jax.numpy.power(x1, x2)
+    if kind_of(dtype) in "biu":
+        return _integer_power(*broadcast("power", *_numeric("power", x1, x2), scalars=True))
     return bind(a.pow_p, *operands("power", x1, x2))
+
+
+def _integer_power(x: Any, y: Any) -> Any:
+    """The squares x, x², x⁴, ... multiplied where `y` has a bit; 64 bits hold no higher power."""
+    zero, one = constant(x, 0), constant(y, 1)
+    total = where(bind(c.and_p, c.eq(x, zero), c.ne(y, zero)), zero, constant(x, 1))
+    for _ in range(6):
+        total = where(bind(c.and_p, y, one), a.mul(total, x), total)
+        x = a.mul(x, x)
+        y = bind(c.shift_right_logical_p, y, one)
+    return v.convert(total, aval_of(total).dtype)
 
 
 def _static_index(x: Any) -> int | None:
@@ -211,7 +226,7 @@ def reciprocal(x: Any, /) -> Any:
 def absolute(x: Any, /) -> Any:
     """|x|; the modulus of complex numbers."""
     x = array("absolute", x)
-    return asarray(x) if _kind(x) in "bu" else bind(a.abs_p, x)
+    return as_value(x) if _kind(x) in "bu" else bind(a.abs_p, x)
 
 
 abs = absolute
@@ -223,11 +238,6 @@ def fabs(x: Any, /) -> Any:
     if is_complex(x):
         raise TypeError("ufunc 'fabs' does not support complex dtypes. Fix: use absolute.")
     return bind(a.abs_p, x)
-
-
-def asarray(x: Any) -> Any:
-    """`x` itself, or a constant array of it."""
-    return x if hasattr(x, "aval") else jax.numpy.asarray(x)
 
 
 def remainder(x1: Any, x2: Any, /) -> Any:
@@ -248,9 +258,9 @@ def floor_divide(x1: Any, x2: Any, /) -> Any:
     """x1 / x2 rounded down."""
     x1, x2 = _numeric("floor_divide", x1, x2)
     if _kind(x1) != "i":
-        if _kind(x1) == "u":
-            return a.div(x1, x2)
-        return jax.numpy.floor_divide(x1, x2) if is_complex(x1) else _float_divmod(x1, x2)[0]
+        if is_complex(x1):
+            raise TypeError("floor_divide does not support complex-valued inputs")
+        return a.div(x1, x2) if _kind(x1) == "u" else _float_divmod(x1, x2)[0]
     x1, x2 = broadcast("floor_divide", x1, x2, scalars=True)
     quotient = a.div(x1, x2)
     down = bind(
@@ -287,7 +297,7 @@ def divmod(x1: Any, x2: Any, /) -> tuple[Any, Any]:
 
 def positive(x: Any, /) -> Any:
     """`x` itself."""
-    return asarray(array("positive", x))
+    return as_value(array("positive", x))
 
 
 def left_shift(x: Any, y: Any, /) -> Any:
@@ -316,10 +326,13 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = False, device: Any = None) -> 
       copy: make a new array even if nothing changes.
       device: where to put it.
     """
-    if device is not None or copy or not hasattr(x, "aval"):
-        return jax.numpy.astype(x, dtype, copy=copy, device=device)
     from jaxcore.numpy.reductions import user_dtype
 
-    if backend.is_extended(aval_of(x).dtype):
-        return jax.numpy.astype(x, dtype)
-    return v.convert(x, user_dtype(float if dtype is None else dtype, "astype"))
+    x = as_value(array("astype", x))
+    if device is not None or backend.is_extended(x.dtype):
+        return jax.numpy.astype(x, dtype, copy=copy, device=device)
+    kind = user_dtype(float if dtype is None else dtype, "astype")
+    if kind == BOOL and is_complex(x):
+        return c.ne(x, constant(x, 0))
+    x = v.convert(x, kind)
+    return bind(v.copy_p, x) if copy else x

@@ -11,8 +11,9 @@ import jax.numpy as _jnp
 import numpy as np
 
 from jaxcore import backend
-from jaxcore.numpy.operand import as_value, axis_index, typed
+from jaxcore.numpy.operand import as_value, axis_index, concrete, typed
 from jaxcore.numpy.shapes import Shape, ravel, reshape, swapaxes
+from jaxcore.ops.convert import convert
 from jaxcore.ops.pieces import concatenate_p, slice_p
 from jaxcore.ops.shape import broadcast_in_dim_p, rev_p
 from jaxcore.trace import aval_of, bind
@@ -64,24 +65,49 @@ def rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Array:
 def roll(a: Any, shift: Any, axis: Shape | None = None) -> Array:
     """`a` shifted by `shift` places along `axis`; what leaves at the end comes in at the front.
 
-    With `axis` None the array is rolled as if flat.
+    Args:
+      a: array.
+      shift: a number or several, which may be traced.
+      axis: axis or axes, one for each shift; None: the array is rolled as if flat.
     """
-    if isinstance(shift, backend.Tracer | jax.Array):
-        return _jnp.roll(a, shift, axis)
     a, aval = typed("roll", a)
     if axis is None:
         return reshape(roll(ravel(a), shift, 0), aval.shape)
     axes = _axes_of(axis, len(aval.shape))
-    shifts = np.broadcast_to(np.asarray(shift), (len(axes),))
-    if shifts.dtype.kind not in "iu":
-        return _jnp.roll(a, shift, axis)
-    for at, places in zip(axes, shifts.tolist(), strict=True):
-        size = aval.shape[at]
-        places = places % size if size else 0
-        if places:
-            cut = size - places
-            a = bind(concatenate_p, _along(a, at, cut, size), _along(a, at, 0, cut), dimension=at)
-    return as_value(a)
+    traced = isinstance(shift, backend.Tracer)
+    if not traced and np.asarray(shift).dtype.kind in "iu":
+        pairs = np.broadcast(axes, shift)
+        for at, places in [(int(i), int(n)) for i, n in pairs]:
+            size = aval.shape[at]
+            if size and places % size:
+                cut = size - places % size
+                a = _joined(_along(a, at, cut, size), _along(a, at, 0, cut), at)
+        return as_value(a)
+    return _roll_later(as_value(a), as_value(shift), axes)
+
+
+def _joined(first: Any, second: Any, axis: int) -> Any:
+    return bind(concatenate_p, first, second, dimension=axis)
+
+
+def _roll_later(a: Any, shift: Any, axes: tuple[int, ...]) -> Array:
+    """A shift known later: a window of two copies, one after the other."""
+    from jaxcore.numpy.elementwise import remainder
+    from jaxcore.numpy.lax_dynamic import dynamic_slice_in_dim
+    from jaxcore.numpy.shapes import broadcast_to
+
+    count = np.broadcast_shapes(shift.shape, (len(axes),))
+    if len(count) != 1:
+        raise ValueError(
+            "'shift' and 'axis' arguments to roll must be scalars or 1D arrays, got shift of shape "
+            f"{tuple(shift.shape)}."
+        )
+    shifts = broadcast_to(convert(shift, np.dtype(np.int32)), count)
+    for i, at in enumerate(np.broadcast_to(axes, count).tolist()):
+        size = a.shape[at]
+        start = np.int32(size) - remainder(shifts[i], max(size, 1))
+        a = dynamic_slice_in_dim(_joined(a, a, at), start, size, at)
+    return a
 
 
 def _along(a: Any, axis: int, start: int, stop: int) -> Array:
@@ -104,28 +130,70 @@ def repeat(
     total_repeat_length: int | None = None,
     out_sharding: Any = None,
 ) -> Array:
-    """`a` with each element along `axis` `repeats` times in a row."""
-    if (
-        out_sharding is not None
-        or total_repeat_length is not None
-        or not isinstance(repeats, int | np.integer)
-        or repeats < 0
-    ):
-        kwargs = {} if out_sharding is None else {"out_sharding": out_sharding}
-        return _jnp.repeat(a, repeats, axis, total_repeat_length=total_repeat_length, **kwargs)
-    a, aval = typed("repeat", a)
-    if axis is None:
-        a, axis = ravel(a), 0
-        aval = aval_of(a)
-    if not aval.shape:
-        a = reshape(a, (1,))
-        aval = aval_of(a)
-    shape = aval.shape
-    at = axis_index(axis, len(shape))
-    wide = (*shape[: at + 1], int(repeats), *shape[at + 1 :])
+    """`a` with each element along `axis` `repeats` times in a row.
+
+    Args:
+      a: array.
+      repeats: a number, or one for each element.
+      axis: along which; None: of the flat array.
+      total_repeat_length: size of the result along `axis`, needed for traced `repeats`; the result
+        is cut there, or filled with the last element.
+      out_sharding: left to JAX.
+
+    Raises:
+      ConcretizationTypeError: `repeats` is traced without `total_repeat_length`.
+      ValueError: a negative number.
+    """
+    if out_sharding is not None:
+        return _jnp.repeat(
+            a, repeats, axis, total_repeat_length=total_repeat_length, out_sharding=out_sharding
+        )
+    x = as_value(typed("repeat", a)[0])
+    if axis is None or not x.ndim:
+        x, axis = ravel(x), 0
+    at = axis_index(axis, x.ndim)
+    repeats = typed("repeat", repeats, 1)[0]
+    if total_repeat_length is not None:
+        return _repeat_later(x, as_value(repeats), total_repeat_length, at)
+    times = concrete(
+        repeats,
+        "When jit-compiling jnp.repeat, the total number of repeats must be static. To fix this, "
+        "either specify a static value for `repeats`, or pass a static value to "
+        "`total_repeat_length`.",
+    )
+    if (times < 0).any():
+        raise ValueError(f"repeats may not contain negative values, got {times.tolist()}.")
+    if not times.ndim:
+        return _repeat_each(x, int(times), at)
+    from jaxcore.numpy.picking import take
+
+    shape = (x.shape[at],)
+    places = np.repeat(np.arange(x.shape[at]), np.broadcast_to(times.ravel(), shape))
+    return take(x, places.astype(np.int32), at)
+
+
+def _repeat_each(x: Any, times: int, at: int) -> Array:
+    shape = x.shape
+    wide = (*shape[: at + 1], times, *shape[at + 1 :])
     dims = tuple([i for i in range(len(wide)) if i != at + 1])
-    spread = bind(broadcast_in_dim_p, a, shape=wide, broadcast_dimensions=dims)
-    return reshape(spread, (*shape[:at], shape[at] * int(repeats), *shape[at + 1 :]))
+    spread = bind(broadcast_in_dim_p, x, shape=wide, broadcast_dimensions=dims)
+    return reshape(spread, (*shape[:at], shape[at] * times, *shape[at + 1 :]))
+
+
+def _repeat_later(x: Any, repeats: Any, total: int, at: int) -> Array:
+    """Numbers known later: an element's number goes up where the next one begins."""
+    from jaxcore.numpy import cumsum, subtract
+    from jaxcore.numpy.creation import zeros
+    from jaxcore.numpy.picking import take
+    from jaxcore.numpy.shapes import broadcast_to
+    from jaxcore.numpy.updates import IndexUpdateRef
+
+    if not total or not x.shape[at]:
+        return x if total else take(x, np.zeros(0, np.int32), at)
+    times = broadcast_to(ravel(repeats), (x.shape[at],))
+    starts = subtract(cumsum(times), times)
+    begun = IndexUpdateRef(zeros(total, np.int32), starts).add(1)
+    return take(x, subtract(cumsum(begun), 1), at)
 
 
 def tile(A: Any, reps: Shape) -> Array:

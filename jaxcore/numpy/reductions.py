@@ -315,8 +315,6 @@ def _arg(name: str, doc: str) -> Callable[..., Any]:
         aval = aval_of(a)
         if out is not None:
             raise NotImplementedError(f"The 'out' argument to jnp.{name} is not supported.")
-        if kind_of(aval.dtype) == "c":
-            return getattr(jax.numpy, name)(a, axis, keepdims=keepdims)
         rank = len(aval.shape)
         flat = a if axis is not None else reshape(a, (math.prod(aval.shape),))
         place = 0 if axis is None else canonical_axis(axis, rank)

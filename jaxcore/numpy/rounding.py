@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from operator import index
 from typing import Any
 
 import jax
 import numpy as np
 
 from jaxcore import backend
-from jaxcore.numpy.elementwise import asarray, where
+from jaxcore.numpy.elementwise import where
 from jaxcore.numpy.logic import isnan, isneginf, isposinf
+from jaxcore.numpy.operand import as_value, no_out
 from jaxcore.numpy.promote import array, to_dtype
 from jaxcore.ops.arithmetic import constant, div, mul
 from jaxcore.ops.compare import lt
@@ -36,7 +38,7 @@ def _whole(name: str, x: Any) -> Any:
 
 def _rounding(name: str, primitive: Primitive, x: Any) -> Any:
     x, done = _whole(name, x)
-    return asarray(x) if done else bind(primitive, x)
+    return as_value(x) if done else bind(primitive, x)
 
 
 def floor(x: Any, /) -> Any:
@@ -53,7 +55,7 @@ def trunc(x: Any, /) -> Any:
     """`x` without its fraction."""
     x, done = _whole("trunc", x)
     if done:
-        return asarray(x)
+        return as_value(x)
     return where(lt(x, constant(x, 0)), bind(ceil_p, x), bind(floor_p, x))
 
 
@@ -61,7 +63,7 @@ def rint(x: Any, /) -> Any:
     """The nearest whole number, as a float; halves go to the even one."""
     x = array("rint", x)
     if kind_of(aval_of(x).dtype) in "biu":
-        return convert(asarray(x), backend.canonicalize_dtype(np.dtype(np.float64)))
+        return convert(as_value(x), backend.canonicalize_dtype(np.dtype(np.float64)))
     if kind_of(aval_of(x).dtype) == "c":
         return make_complex(rint(real(x)), rint(imag(x)))
     return bind(round_p, x, rounding_method=_EVEN)
@@ -74,20 +76,24 @@ def round(a: Any, decimals: int = 0, out: None = None) -> Any:
       a: array.
       decimals: a Python integer; below 0, tens and hundreds.
     """
-    if out is not None:
-        raise NotImplementedError("The 'out' argument to jnp.round is not supported.")
-    a = array("round", a)
-    kind = kind_of(aval_of(a).dtype)
+    no_out("round", out)
+    a, decimals = array("round", a), index(decimals)
+    kind, dtype = kind_of(aval_of(a).dtype), aval_of(a).dtype
     if kind == "c":
         return make_complex(round(real(a), decimals), round(imag(a), decimals))
-    if kind != "f" or (decimals != 0 and aval_of(a).dtype == "float16"):
-        return jax.numpy.round(a, decimals)
+    if kind in "iu" and decimals < 0:
+        raise NotImplementedError("integer np.round not implemented for decimals < 0")
+    if kind == "b":
+        raise ValueError(f"jnp.round: dtype {dtype} has no decimal places. Fix: convert it.")
+    if kind in "iu" or decimals > math.log10(float(jax.numpy.finfo(dtype).max)):
+        return as_value(a)
     if decimals == 0:
         return bind(round_p, a, rounding_method=_EVEN)
-    if decimals > math.log10(float(jax.numpy.finfo(aval_of(a).dtype).max)):
-        return asarray(a)
+    if dtype == "float16":
+        a = convert(a, np.dtype(np.float32))
     factor = constant(a, 10.0**decimals)
-    return div(bind(round_p, mul(a, factor), rounding_method=_EVEN), factor)
+    out = div(bind(round_p, mul(a, factor), rounding_method=_EVEN), factor)
+    return convert(out, dtype, aval_of(out).weak_type)
 
 
 around = round
@@ -110,7 +116,7 @@ def nan_to_num(
         parts = (nan_to_num(part(x), copy, nan, posinf, neginf) for part in (real, imag))
         return make_complex(*parts)
     if kind != "f":
-        return asarray(x)
+        return as_value(x)
     info = jax.numpy.finfo(dtype)
     top = info.max if posinf is None else posinf
     bottom = info.min if neginf is None else neginf

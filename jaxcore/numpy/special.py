@@ -7,9 +7,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxcore import backend
 from jaxcore.numpy import ufuncs as u
-from jaxcore.numpy.elementwise import asarray, greater, less, where
+from jaxcore.numpy.elementwise import greater, less, where
 from jaxcore.numpy.logic import isnan, isposinf
+from jaxcore.numpy.operand import as_value
 from jaxcore.numpy.promote import array, broadcast, inexact, operands, to_dtype
 from jaxcore.ops.arithmetic import (
     abs_p,
@@ -106,11 +108,24 @@ def _finite(x: Any) -> Any:
 
 def _log_sum(x1: Any, x2: Any, exp: Any, scale: float) -> Any:
     """log(exp(x1) + exp(x2)) around the larger of the two, in the base of `exp`."""
+    larger = bind(max_p, x1, x2)
+    if _kind(x1) == "c":
+        delta = sub(add(x1, x2), mul(constant(larger, 2), larger))
+        decay = mul(constant(larger, scale), bind(log1p_p, bind(exp, delta)))
+        out = add(larger, decay)
+        return make_complex(real_of(out), _wrapped(imag_of(out), np.pi * scale))
     delta = sub(x1, x2)
     decay = bind(log1p_p, bind(exp, neg(bind(abs_p, delta))))
     if scale != 1:
         decay = mul(constant(decay, scale), decay)
-    return select(ne(delta, delta), add(x1, x2), add(bind(max_p, x1, x2), decay))
+    return select(ne(delta, delta), add(x1, x2), add(larger, decay))
+
+
+def _wrapped(x: Any, bound: float) -> Any:
+    """`x` moved by multiples of 2 · `bound` into [-bound, bound)."""
+    half, period = constant(x, bound), constant(x, 2 * bound)
+    rest = bind(rem_p, add(x, half), period)
+    return sub(where(lt(rest, constant(x, 0)), add(rest, period), rest), half)
 
 
 def _log_sum_jvp(exp: Any, value: Any) -> Any:
@@ -142,13 +157,13 @@ _logaddexp2.defjvp(_log_sum_jvp(exp2_p, _logaddexp2))
 def logaddexp(x1: Any, x2: Any, /) -> Any:
     """log(exp(x1) + exp(x2)) without overflow."""
     x1, x2 = broadcast("logaddexp", *operands("logaddexp", x1, x2, to_float=True), scalars=True)
-    return jax.numpy.logaddexp(x1, x2) if _kind(x1) == "c" else _logaddexp(x1, x2)
+    return _logaddexp(x1, x2)
 
 
 def logaddexp2(x1: Any, x2: Any, /) -> Any:
     """log2(exp2(x1) + exp2(x2)) without overflow."""
     x1, x2 = broadcast("logaddexp2", *operands("logaddexp2", x1, x2, to_float=True), scalars=True)
-    return jax.numpy.logaddexp2(x1, x2) if _kind(x1) == "c" else _logaddexp2(x1, x2)
+    return _logaddexp2(x1, x2)
 
 
 # --- angles -------------------------------------------------------------------------------------
@@ -204,7 +219,7 @@ def hypot(x1: Any, x2: Any, /) -> Any:
 def real(val: Any, /) -> Any:
     """The real part."""
     val = array("real", val)
-    return real_of(val) if _kind(val) == "c" else asarray(val)
+    return real_of(val) if _kind(val) == "c" else as_value(val)
 
 
 def imag(val: Any, /) -> Any:
@@ -216,7 +231,7 @@ def imag(val: Any, /) -> Any:
 def conjugate(x: Any, /) -> Any:
     """The complex conjugate; real numbers stay as they are."""
     x = array("conjugate", x)
-    return conj_of(x) if _kind(x) == "c" else asarray(x)
+    return conj_of(x) if _kind(x) == "c" else as_value(x)
 
 
 conj = conjugate
@@ -225,9 +240,12 @@ conj = conjugate
 def angle(z: Any, deg: bool = False) -> Any:
     """The angle of a complex number in (-π, π], in radians or degrees."""
     z = array("angle", z)
-    if _kind(z) != "c":
-        return jax.numpy.angle(z, deg)
-    value = bind(atan2_p, imag_of(z), real_of(z))
+    if _kind(z) == "c":
+        value = bind(atan2_p, imag_of(z), real_of(z))
+    else:
+        if _kind(z) not in "fV" or (_kind(z) == "f" and not aval_of(z).shape):
+            z = to_dtype(z, backend.canonicalize_dtype(np.dtype(float)))
+        value = bind(atan2_p, constant(z, 0), z)
     return rad2deg(value) if deg else value
 
 
@@ -282,4 +300,4 @@ def bitwise_count(x: Any, /) -> Any:
 def copy(a: Any, order: str | None = None) -> Any:
     """A copy of `a`."""
     a = array("copy", a)
-    return bind(copy_p, a) if hasattr(a, "aval") else jax.numpy.copy(a)
+    return bind(copy_p, as_value(a))
