@@ -8,7 +8,7 @@ import rich.console
 
 from benchmarks.report import environment, markdown_table, terminal_table, write_json
 
-CASES = ("eager_op", "eager_grad", "jit_dispatch", "gpt_step", "cost", "interpret")
+CASES = ("eager_op", "eager_grad", "jit_dispatch", "gpt_step", "gpt_depth", "cost", "interpret")
 
 
 def main() -> None:

@@ -19,7 +19,6 @@ from benchmarks import gpt
 from benchmarks.harness import OURS, PEER, Row, in_turns, row
 from benchmarks.sides import SIDES, Side
 
-TRACE_TARGET = 1 / 4
 TRACES = 5
 STEPS = 15
 
@@ -57,14 +56,23 @@ def traces(config: gpt.Config, call: Callable[[Side], gpt.CallBlock]) -> dict[st
     return samples
 
 
-def measure(title: str, config: gpt.Config, call: Callable[[Side], gpt.CallBlock]) -> list[Row]:
-    """Measure one way to call a block, and check that both sides train alike."""
+def measure(
+    title: str, config: gpt.Config, call: Callable[[Side], gpt.CallBlock], **targets: float
+) -> list[Row]:
+    """Measure one way to call a block, and check that both sides train alike.
+
+    Args:
+        title: What the rows' names begin with.
+        config: Sizes of the model.
+        call: How a side calls its blocks.
+        targets: The largest ratios of `trace`, `compile`, `temporaries` and `step`.
+    """
     # A small model first: what either side sets up once per process is no part of a trace.
     small = dataclasses.replace(config, layers=2, width=config.width // 2)
     for side in SIDES:
         lowering(side, small, call(side))().compile()
 
-    rows = [row(f"{title}: trace + lower", traces(config, call), TRACE_TARGET)]
+    rows = [row(f"{title}: trace + lower", traces(config, call), targets.get("trace"))]
     lowered = {side.name: lowering(side, config, call(side))() for side in SIDES}
     compiled: dict[str, Any] = {}
     seconds = {}
@@ -72,11 +80,20 @@ def measure(title: str, config: gpt.Config, call: Callable[[Side], gpt.CallBlock
         begin = time.perf_counter()
         compiled[name] = program.compile()
         seconds[name] = [time.perf_counter() - begin]
-    rows.append(row(f"{title}: compile", seconds))
-    return [*rows, *steps(title, config, compiled)]
+    rows.append(row(f"{title}: compile", seconds, targets.get("compile")))
+    rows.append(temporaries(title, compiled, targets.get("temporaries")))
+    return [*rows, *steps(title, config, compiled, targets.get("step"))]
 
 
-def steps(title: str, config: gpt.Config, compiled: dict[str, Any]) -> list[Row]:
+def temporaries(title: str, compiled: dict[str, Any], target: float | None) -> Row:
+    """The memory that both steps need beside arguments and results."""
+    ours, peer = (compiled[n].memory_analysis().temp_size_in_bytes for n in (OURS, PEER))
+    return Row(f"{title}: temporaries", ours, peer, ours / peer, target, "B")
+
+
+def steps(
+    title: str, config: gpt.Config, compiled: dict[str, Any], target: float | None
+) -> list[Row]:
     """Run both sides' steps in turns from the same state, and compare the losses on the way."""
     batch = jax.device_put(gpt.tokens(config))
     states = {name: jax.device_put(gpt.state(config)) for name in compiled}
@@ -91,13 +108,13 @@ def steps(title: str, config: gpt.Config, compiled: dict[str, Any]) -> list[Row]
     in_turns(sides, 2)
     samples = in_turns(sides, STEPS)
     numpy.testing.assert_allclose(losses[OURS], losses[PEER], rtol=2e-3)
-    return [row(f"{title}: step", samples)]
+    return [row(f"{title}: step", samples, target)]
 
 
 def run() -> list[Row]:
     """Measure both ways to call a block."""
     config = gpt.Config()
     return [
-        *measure("12-layer GPT", config, plain),
+        *measure("12-layer GPT", config, plain, trace=1 / 5, step=0.7),
         *measure("12-layer GPT, blocks under jit", config, nested_jit),
     ]

@@ -23,6 +23,7 @@ class Row:
         peer: Median time of JAX in the same run, in seconds.
         ratio: Median over the rounds of ours / peer; below 1 ours is faster.
         target: The largest ratio that keeps the promise, or None where there is none.
+        unit: What ours and peer are in: seconds or bytes.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Row:
     peer: float
     ratio: float
     target: float | None = None
+    unit: str = "s"
 
     @property
     def met(self) -> bool | None:

@@ -15,24 +15,29 @@ import rich.table
 from benchmarks.harness import Row
 
 COLUMNS = ("measured", "jaxcore", "jax", "jaxcore / jax", "promised")
-UNITS = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6))
+UNITS = {
+    "s": (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)),
+    "B": (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)),
+}
 
 
-def duration(seconds: float) -> str:
-    """Three digits with the unit that suits them.
+def amount(quantity: float, kind: str = "s") -> str:
+    """Three digits of seconds or bytes with the unit that suits them.
 
-    >>> duration(0.0000123), duration(0.456), duration(7.891)
-    ('12.3 µs', '456 ms', '7.89 s')
+    >>> amount(0.0000123), amount(0.456), amount(7.891), amount(29.3e6, "B")
+    ('12.3 µs', '456 ms', '7.89 s', '29.3 MB')
     """
-    unit, scale = next(pair for pair in UNITS if seconds >= pair[1] or pair is UNITS[-1])
-    value = seconds / scale
+    units = UNITS[kind]
+    unit, scale = next(pair for pair in units if quantity >= pair[1] or pair is units[-1])
+    value = quantity / scale
     return f"{value:.{max(0, 2 - int(math.log10(max(value, 1))))}f} {unit}"
 
 
 def cells(row: Row) -> tuple[str, ...]:
     """Return the texts of one line, column by column."""
     promised = "" if row.target is None else f"≤ {row.target:.3g}"
-    return row.name, duration(row.ours), duration(row.peer), f"{row.ratio:.2f}", promised
+    ours, peer = amount(row.ours, row.unit), amount(row.peer, row.unit)
+    return row.name, ours, peer, f"{row.ratio:.2f}", promised
 
 
 def terminal_table(rows: list[Row]) -> rich.table.Table:
