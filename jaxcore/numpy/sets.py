@@ -285,8 +285,8 @@ def _flat_pair(name: str, ar1: Any, ar2: Any) -> tuple[Any, Any]:
 def _chosen(values: Any, mask: Any, size: int | None, fill: Any, hint: str) -> tuple[Any, Any, Any]:
     """The `values` where `mask` holds, their places, and which of them are real."""
     if size is None:
-        places = np.nonzero(concrete(mask, hint))[0].astype(np.int32)
-        return take(values, places, 0), places, None
+        known = np.nonzero(concrete(mask, hint))[0].astype(np.int32)
+        return take(values, known, 0), known, None
     (places,) = nonzero(mask, size=size, fill_value=mask.shape[0])
     found = less(places, mask.shape[0])
     fill = 0 if fill is None else fill

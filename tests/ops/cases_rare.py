@@ -55,7 +55,8 @@ def moved(np_like: Any, x: Any, i: Any, s: Any, u: Any) -> Any:
     return (
         roll(x, s), roll(x, s, 1), roll(x, -s, (0, 1)), roll(i, u[:2], (1, 0)), roll(x, u, 0),
         roll(x, (1, 2), 1), roll(x[:0], s, 0), repeat(x, np.array([2, 0, 1]), 0),
-        repeat(i, np.array([1, 3]), 0), repeat(x, u, 0, total_repeat_length=8), repeat(x, np.array([2]), 1),
+        repeat(i, np.array([1, 3]), 0), repeat(x, u, 0, total_repeat_length=8),
+        repeat(x, np.array([2]), 1),
         repeat(i, u, 1, total_repeat_length=4), repeat(x, s, 1, total_repeat_length=8),
         repeat(x, 0), repeat(x[0, 0], 3), repeat(i[0], np.zeros(3, int)),
     )  # fmt: skip
