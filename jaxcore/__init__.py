@@ -8,6 +8,7 @@ trace, source             recording, and where equations come from
 primitive, ops            operations with their rules
 transforms                linearisation, transposition, batching, and grad, vjp, jvp, vmap
 lower, jit, eager         StableHLO, compilation and dispatch
+shardings, sharded, axes  many devices, and axes with names
 numpy, lax, random, tree  the array interface, with JAX's names
 nn, train                 modules and models; the training loop
 """

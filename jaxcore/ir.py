@@ -235,7 +235,11 @@ def _canonical(program: Program) -> tuple[Any, ...]:
     equations = []
     for eq in program.equations:
         params = param_key(eq.params) if eq.params else ()
-        equations.append((eq.primitive, tuple([atom(x) for x in eq.inputs]), params))
+        operands = tuple([atom(x) for x in eq.inputs])
+        # Without a variable among the operands, the mesh that is current decides the type.
+        known = any([type(x) is int for x in operands])
+        types = () if known else tuple([v.aval for v in eq.outputs])
+        equations.append((eq.primitive, operands, params, types))
         for v in eq.outputs:
             index[v] = len(index)
     outputs = tuple([atom(x) for x in program.outputs])

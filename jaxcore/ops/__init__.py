@@ -9,6 +9,8 @@ avals      result types made once
 shape      reshape, transpose, squeeze, broadcast, rev, iota; pieces: slice, split, concatenate, pad
 dot, conv  contraction and convolution; window: sums and extrema over sliding windows
 indexing   gather and dynamic slices; scatter: the ways to write
+collective sums, gathers and their like over a named axis; exchange: those that move values
+sharding   where a value lies; shard_map: a program that every device runs on its part
 foreign    JAX primitives without a record of ours, by JAX's own rules
 
 The names of ``jax.ops``, such as `segment_sum`, are handed out here as well.
