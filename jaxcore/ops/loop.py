@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jaxcore import backend
-from jaxcore.ir import Var, intern
+from jaxcore.ir import Program, Var, intern
 from jaxcore.ops.basic import zeros
 from jaxcore.ops.call import run_program
 from jaxcore.primitive import Primitive, mirror
@@ -87,11 +87,11 @@ def _linearize(
     with backend.set_current_trace(stage):
         given = [StageTracer(stage, v, None) for v in inputs]
         results = bind(while_p, *given, cond=cond, body=body, n_cond=n_cond, n_body=n_body)
-        outs = [stage.lift(x) for x in results]
+        outs = [stage.lift(x) for x in [*results, *captured]]
     primal, primal_consts = stage.finish(inputs, outs)
 
     stage = StageTrace("linear")
-    residual_vars = [Var(a) for a in avals]
+    captured_vars, residual_vars = [Var(aval_of(c)) for c in captured], [Var(a) for a in avals]
     tangent_vars = [Var(a.to_tangent_aval()) for a, on in zip(avals, active, strict=True) if on]
     with backend.set_current_trace(stage):
         given = [StageTracer(stage, v, None) for v in residual_vars]
@@ -107,7 +107,7 @@ def _linearize(
         results = bind(
             while_p,
             *given[:n_cond],
-            *captured,
+            *(StageTracer(stage, v, None) for v in captured_vars),
             *given[n_cond:start],
             *t_consts,
             *given[start:],
@@ -118,12 +118,10 @@ def _linearize(
             n_body=len(captured) + n_body + len(t_consts),
         )
         outs = [stage.lift(x) for x in results[n_carry:]]
-    linear, linear_consts = stage.finish([*residual_vars, *tangent_vars], outs)
-    if linear_consts:
-        raise NotImplementedError("while_loop: the body captured a value.")
-    return Linearized(
-        intern(primal), tuple(primal_consts), intern(linear), tuple(range(len(avals))), on_carry
-    )
+    linear, _ = stage.finish([*captured_vars, *residual_vars, *tangent_vars], outs)
+    made = len(avals) + n_carry
+    residuals = (*range(made, made + len(captured)), *range(len(avals)))
+    return Linearized(intern(primal), tuple(primal_consts), intern(linear), residuals, on_carry)
 
 
 def _transpose(cts: Any, args: Any, **_: Any) -> Any:
@@ -144,7 +142,6 @@ def _batch(
     n_cond: int,
     n_body: int,
 ) -> Any:
-    import jaxcore.numpy as jnp
     from jaxcore.ops.custom_vjp import broadcast_batch
     from jaxcore.transforms.vmap import batch_program
 
@@ -159,27 +156,16 @@ def _batch(
         if grown == on:
             break
         on = grown
-    n_test = n_cond + len(test.consts)
 
     def ends(*values: Any) -> list[Any]:
         done = run_program(test.program, values)[0]
-        return [jnp.any(done) if own else done]
+        return [broadcast_batch(done, test.dims[0], size) if own else done]
 
     def advance(*values: Any) -> list[Any]:
-        test_consts, rest = values[: n_test if own else 0], values[n_test if own else 0 :]
-        results = run_program(step.program, rest)
-        carry = rest[len(rest) - len(on) :]
-        out = [
+        results = run_program(step.program, values)
+        return [
             broadcast_batch(x, d, size) if o else x
             for x, d, o in zip(results, step.dims, on, strict=True)
-        ]
-        if not own:
-            return out
-        going = run_program(test.program, [*test_consts, *carry])[0]
-        going = broadcast_batch(going, test.dims[0], size)
-        return [
-            jnp.where(going.reshape((size,) + (1,) * (len(aval_of(new).shape) - 1)), new, old)
-            for new, old in zip(out, carry, strict=True)
         ]
 
     carry = [
@@ -187,23 +173,48 @@ def _batch(
         for x, d, o in zip(args[start:], dims[start:], on, strict=True)
     ]
     test_consts = [*test.consts, *args[:n_cond]]
-    step_consts = [*(test_consts if own else []), *step.consts, *args[n_cond:start]]
+    step_consts = [*step.consts, *args[n_cond:start]]
     carry_avals = [aval_of(x) for x in carry]
     new_cond, c1 = trace_program(ends, [*map(aval_of, test_consts), *carry_avals], "cond")
     new_body, c2 = trace_program(advance, [*map(aval_of, step_consts), *carry_avals], "body")
+    test_consts, step_consts = [*c1, *test_consts], [*c2, *step_consts]
+    if own:
+        new_cond, new_body = _end_apart(new_cond, new_body, len(test_consts), len(step_consts))
+        step_consts = [*test_consts, *step_consts]
     results = bind(
         while_p,
-        *c1,
         *test_consts,
-        *c2,
         *step_consts,
         *carry,
         cond=new_cond,
         body=new_body,
-        n_cond=len(c1) + len(test_consts),
-        n_body=len(c2) + len(step_consts),
+        n_cond=len(test_consts),
+        n_body=len(step_consts),
     )
     return results, [0 if o else None for o in on]
+
+
+def _end_apart(cond: Program, body: Program, n_cond: int, n_body: int) -> tuple[Program, Program]:
+    """Condition and body of a loop whose condition answers for each example: it runs until all
+    have ended, and those that have keep their values. The body takes the constants of both.
+    """
+    import jaxcore.numpy as jnp
+
+    def ends(*values: Any) -> list[Any]:
+        return [jnp.any(run_program(cond, values)[0])]
+
+    def advance(*values: Any) -> list[Any]:
+        carry = values[n_cond + n_body :]
+        going = run_program(cond, [*values[:n_cond], *carry])[0]
+        shape = aval_of(going).shape
+        return [
+            jnp.where(jnp.reshape(going, shape + (1,) * (aval_of(new).ndim - len(shape))), new, old)
+            for new, old in zip(run_program(body, values[n_cond:]), carry, strict=True)
+        ]
+
+    new_cond, _ = trace_program(ends, cond.in_avals, "cond")
+    new_body, _ = trace_program(advance, [*cond.in_avals[:n_cond], *body.in_avals], "body")
+    return new_cond, new_body
 
 
 def _lower(
@@ -264,23 +275,14 @@ while_p = Primitive(
 def _from_jax(args: Sequence[Any], params: dict[str, Any]) -> Any:
     from jaxcore.ops.call import program_from_jaxpr
 
-    n_cond, n_body = params["cond_nconsts"], params["body_nconsts"]
+    n_cond, start = params["cond_nconsts"], params["cond_nconsts"] + params["body_nconsts"]
     cond, cond_consts = program_from_jaxpr(params["cond_jaxpr"], "cond")
     body, body_consts = program_from_jaxpr(params["body_jaxpr"], "body")
-    operands = [
-        *cond_consts,
-        *args[:n_cond],
-        *body_consts,
-        *args[n_cond : n_cond + n_body],
-        *args[n_cond + n_body :],
-    ]
-    return (
-        while_p,
-        operands,
-        {
-            "cond": cond,
-            "body": body,
-            "n_cond": n_cond + len(cond_consts),
-            "n_body": n_body + len(body_consts),
-        },
-    )
+    test_consts = [*cond_consts, *args[:n_cond]]
+    step_consts = [*body_consts, *args[n_cond:start]]
+    if cond.out_avals[0].shape:  # JAX's batching leaves a condition for each example
+        cond, body = _end_apart(cond, body, len(test_consts), len(step_consts))
+        step_consts = [*test_consts, *step_consts]
+    counts = {"n_cond": len(test_consts), "n_body": len(step_consts)}
+    operands = [*test_consts, *step_consts, *args[start:]]
+    return while_p, operands, {"cond": cond, "body": body, **counts}
