@@ -1,199 +1,124 @@
-"""Activation functions and the stable sums of exponentials, on the array interface.
+"""Activations whose derivative is best read off their result: relu, softmax and its logarithm.
 
-Values and gradients are those of `jax.nn`; the largest element that a sum of exponentials is
-shifted by carries no derivative, since it cancels.
+What the backward pass needs of them is the result alone, which the next layer keeps anyway.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
-import numpy as np
+from jaxcore.backend import ShapedArray
+from jaxcore.cost import program_flops
+from jaxcore.ir import Program
+from jaxcore.numpy.promote import pair
+from jaxcore.ops.arithmetic import constant, div, mul, sub
+from jaxcore.ops.compare import gt, select
+from jaxcore.ops.elementwise import exp_p, log_p
+from jaxcore.ops.reduce import reduce_max_p, reduce_sum, spread
+from jaxcore.ops.rules import accept, full, nary_batch, nary_type, partials
+from jaxcore.primitive import Primitive
+from jaxcore.trace import aval_of, bind, trace_program
 
-import jaxcore.numpy as jnp
-from jaxcore.numpy.promote import inexact
-from jaxcore.numpy.reductions import user_dtype
-from jaxcore.ops.basic import stop_gradient_p
-from jaxcore.ops.convert import convert
-from jaxcore.ops.elementwise import erfc_p, logistic_p
-from jaxcore.ops.rules import broadcast_in_dim
-from jaxcore.trace import aval_of, bind
+__all__ = ["log_softmax_p", "relu", "relu_p", "softmax_p"]
 
-__all__ = [
-    "elu",
-    "gelu",
-    "leaky_relu",
-    "log_sigmoid",
-    "log_softmax",
-    "logsumexp",
-    "one_hot",
+
+# --- relu ---------------------------------------------------------------------------------------
+
+
+def _relu_lower(b: Any, operands: Sequence[Any], avals_in: Any, avals_out: Any) -> list[Any]:
+    return b.one("stablehlo.maximum", avals_out[0], *operands, b.constant(0, avals_out[0]))
+
+
+def _relu_partial(t: Any, y: Any, x: Any) -> Any:
+    """0 at 0 and at NaN (Bertoin et al., "Numerical influence of ReLU'(0)", NeurIPS 2021)."""
+    return select(gt(y, constant(y, 0)), t, full(0, aval_of(t)))
+
+
+_relu: list[Primitive] = []
+relu_p = Primitive(
     "relu",
-    "relu6",
-    "sigmoid",
-    "silu",
-    "softmax",
-    "softplus",
-]
-
-Axis = int | Sequence[int] | None
-
-
-# --- rectifiers ---------------------------------------------------------------------------------
+    nary_type("relu", "iuf"),
+    jvp=partials(_relu, [_relu_partial]),
+    batch=nary_batch(_relu),
+    lower=_relu_lower,
+)
+_relu.append(relu_p)
 
 
 def relu(x: Any) -> Any:
-    """max(x, 0), with derivative 0 at 0."""
-    return jnp.where(x <= 0, 0, x)
+    """max(x, 0)."""
+    return bind(relu_p, pair("relu", x, 0, False)[0])
 
 
-def relu6(x: Any) -> Any:
-    """min(max(x, 0), 6), with derivative 0 at 0 and at 6."""
-    return jnp.where(x <= 0, 0, jnp.where(x >= 6, 6.0, x))
+# --- softmax ------------------------------------------------------------------------------------
 
 
-def leaky_relu(x: Any, negative_slope: Any = 1e-2) -> Any:
-    """x where it is not negative, else `negative_slope` · x."""
-    return jnp.where(x >= 0, x, negative_slope * x)
+def _along_axes(name: str, value: Callable[..., Any], slope: Callable[..., Any]) -> Primitive:
+    """A record of a function over `axes` whose derivative is ``slope(tangent, out, axes)``."""
+    programs: dict[Any, Program] = {}
+
+    def type(x: ShapedArray, *, axes: tuple[int, ...]) -> ShapedArray:
+        accept(name, "fc", None, x.dtype)
+        if len(set(axes)) != len(axes) or not all(0 <= a < len(x.shape) for a in axes):
+            raise ValueError(f"{name}: {axes} are not different axes of {x}.")
+        return x
+
+    def jvp(primals: Sequence[Any], tangents: Sequence[Any], *, axes: tuple[int, ...]) -> Any:
+        out = bind(record, *primals, axes=axes)
+        return out, slope(tangents[0], out, axes)
+
+    def batch(size: int, args: Sequence[Any], dims: Sequence[int], *, axes: tuple[int, ...]) -> Any:
+        d = dims[0]
+        return bind(record, *args, axes=tuple([a + (a >= d) for a in axes])), d
+
+    def program(x: ShapedArray, axes: tuple[int, ...]) -> Program:
+        found = programs.get((x, axes))
+        if found is None:
+            found = programs[x, axes] = trace_program(lambda v: [value(v, axes)], [x], name)[0]
+        return found
+
+    def lower(
+        b: Any, operands: Sequence[Any], avals_in: Any, avals_out: Any, *, axes: tuple[int, ...]
+    ) -> list[Any]:
+        return b.program(program(avals_in[0], axes), operands)
+
+    def cost(avals_in: Any, avals_out: Any, *, axes: tuple[int, ...]) -> int:
+        return program_flops(program(avals_in[0], axes))
+
+    record = Primitive(name, type, jvp=jvp, batch=batch, lower=lower, cost=cost)
+    return record
 
 
-def elu(x: Any, alpha: Any = 1.0) -> Any:
-    """x where it is positive, else `alpha` · (exp(x) - 1)."""
-    positive = x > 0
-    return jnp.where(positive, x, alpha * jnp.expm1(jnp.where(positive, 0.0, x)))
+def _over(x: Any, like: Any, axes: Sequence[int]) -> Any:
+    return spread(x, aval_of(like).shape, axes)
 
 
-# --- sigmoids -----------------------------------------------------------------------------------
+def _shifted(x: Any, axes: tuple[int, ...]) -> Any:
+    """`x` less its largest element, which changes nothing but keeps exp from overflowing."""
+    return sub(x, _over(bind(reduce_max_p, x, axes=axes), x, axes))
 
 
-def sigmoid(x: Any) -> Any:
-    """1 / (1 + exp(-x))."""
-    return bind(logistic_p, inexact("sigmoid", x))
+def _softmax(x: Any, axes: tuple[int, ...]) -> Any:
+    powers = bind(exp_p, _shifted(x, axes))
+    return div(powers, _over(reduce_sum(powers, axes), x, axes))
 
 
-def silu(x: Any) -> Any:
-    """x · sigmoid(x)."""
-    return x * sigmoid(x)
+def _log_softmax(x: Any, axes: tuple[int, ...]) -> Any:
+    shifted = _shifted(x, axes)
+    total = reduce_sum(bind(exp_p, shifted), axes)
+    return sub(shifted, _over(bind(log_p, total), x, axes))
 
 
-def softplus(x: Any) -> Any:
-    """log(1 + exp(x)) without overflow; its derivative is sigmoid(x)."""
-    x = inexact("softplus", x)
-    positive = x > 0
-    size = jnp.where(positive, x, -x)
-    return jnp.where(positive, x, 0) + jnp.log1p(jnp.exp(-size))
+def _softmax_slope(t: Any, y: Any, axes: tuple[int, ...]) -> Any:
+    """y · (t - Σ y · t)."""
+    return mul(y, sub(t, _over(reduce_sum(mul(y, t), axes), y, axes)))
 
 
-def log_sigmoid(x: Any) -> Any:
-    """log(sigmoid(x)) without underflow."""
-    return -softplus(-inexact("log_sigmoid", x))
+def _log_softmax_slope(t: Any, y: Any, axes: tuple[int, ...]) -> Any:
+    """t - Σ exp(y) · t."""
+    return sub(t, _over(reduce_sum(mul(bind(exp_p, y), t), axes), y, axes))
 
 
-def gelu(x: Any, approximate: bool = True) -> Any:
-    """x · Φ(x), with Φ the normal distribution function (https://arxiv.org/abs/1606.08415).
-
-    Args:
-      x: array.
-      approximate: use the paper's formula with tanh instead of the error function.
-    """
-    x = inexact("gelu", x)
-    if approximate:
-        inner = np.sqrt(2 / np.pi).item() * (x + 0.044715 * x**3)
-        return x * (0.5 * (1.0 + jnp.tanh(inner)))
-    return 0.5 * x * bind(erfc_p, -x * np.sqrt(0.5).item())
-
-
-# --- sums of exponentials -----------------------------------------------------------------------
-
-
-def _top(x: Any, axis: Axis, where: Any) -> Any:
-    """The largest element, kept as an axis of size 1, without a derivative."""
-    initial = None if where is None else -np.inf
-    x = bind(stop_gradient_p, x) if hasattr(x, "aval") else x
-    return jnp.max(x, axis, keepdims=True, initial=initial, where=where)
-
-
-def softmax(x: Any, axis: Axis = -1, where: Any = None) -> Any:
-    """exp(x) / Σ exp(x) over `axis`; entries where `where` is False count for nothing and are 0.
-
-    Example:
-      >>> import jaxcore.numpy as jnp
-      >>> from jaxcore.ops.activations import softmax
-      >>> softmax(jnp.array([0.0, 0.0]))
-      Array([0.5, 0.5], dtype=float32)
-    """
-    x = inexact("softmax", x)
-    powers = jnp.exp(x - _top(x, axis, where))
-    out = powers / jnp.sum(powers, axis, keepdims=True, where=where)
-    return out if where is None else jnp.where(where, out, 0)
-
-
-def log_softmax(x: Any, axis: Axis = -1, where: Any = None) -> Any:
-    """log(softmax(x)) without underflow; -inf where `where` is False."""
-    x = inexact("log_softmax", x)
-    shifted = x - _top(x, axis, where)
-    total = jnp.sum(jnp.exp(shifted), axis, keepdims=True, where=where)
-    out = shifted - jnp.log(total)
-    return out if where is None else jnp.where(where, out, -np.inf)
-
-
-def logsumexp(
-    a: Any,
-    axis: Axis = None,
-    b: Any = None,
-    keepdims: bool = False,
-    return_sign: bool = False,
-    where: Any = None,
-) -> Any:
-    """log(Σ exp(a)) over `axis` without overflow.
-
-    Args:
-      a: array.
-      axis: axis, several, or None for all.
-      b: factors of exp(a); they may be negative with `return_sign`.
-      keepdims: leave reduced axes with size 1.
-      return_sign: also return the sign of the sum.
-      where: bool array: the elements that count.
-    """
-    if b is not None or return_sign:
-        return jax.nn.logsumexp(a, axis, b, keepdims, return_sign, where)
-    a = inexact("logsumexp", a)
-    if aval_of(a).dtype.kind == "c":
-        return jax.nn.logsumexp(a, axis, keepdims=keepdims, where=where)
-    top = _top(a, axis, where)
-    top = jnp.where(jnp.isfinite(top), top, 0)
-    total = jnp.sum(jnp.exp(a - top), axis, keepdims=keepdims, where=where)
-    return jnp.log(total) + jnp.reshape(top, aval_of(total).shape)
-
-
-# --- classes ------------------------------------------------------------------------------------
-
-
-def one_hot(x: Any, num_classes: int, *, dtype: Any = None, axis: int = -1) -> Any:
-    """Rows of the identity matrix picked by the integers `x`; zeros for integers out of range.
-
-    Args:
-      x: integer array, any shape.
-      num_classes: size of the new axis.
-      dtype: of the result; the default float by default.
-      axis: where the new axis goes.
-
-    Example:
-      >>> import jaxcore.numpy as jnp
-      >>> from jaxcore.ops.activations import one_hot
-      >>> one_hot(jnp.array([1, 3]), 3)
-      Array([[0., 1., 0.],
-             [0., 0., 0.]], dtype=float32)
-    """
-    if isinstance(axis, str):
-        return jax.nn.one_hot(x, num_classes, dtype=dtype, axis=axis)
-    x = x if hasattr(x, "aval") else jnp.asarray(x)
-    aval = aval_of(x)
-    rank = len(aval.shape)
-    place = axis % (rank + 1)
-    shape = (*aval.shape[:place], num_classes, *aval.shape[place:])
-    spread = [i for i in range(rank + 1) if i != place]
-    classes = jnp.arange(num_classes, dtype=aval.dtype)
-    same = broadcast_in_dim(x, shape, spread) == broadcast_in_dim(classes, shape, (place,))
-    return convert(same, user_dtype(float if dtype is None else dtype, "one_hot"))
+softmax_p = _along_axes("softmax", _softmax, _softmax_slope)
+log_softmax_p = _along_axes("log_softmax", _log_softmax, _log_softmax_slope)

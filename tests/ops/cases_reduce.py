@@ -1,17 +1,12 @@
-"""Cases of reductions, running totals, sorting and activations."""
+"""Cases of reductions, running totals and sorting."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from ops.cases_elementwise import BF16, BOOLS, COMPLEX, INTS, SMALL, TIES, grid, lax_of
 from ops.harness import Case
-
-import jaxcore.numpy
-from jaxcore.ops import activations
 
 CUBE = np.array(
     [[[0.5, -1.0, 2.0], [1.5, 0.25, -0.5]], [[3.0, -2.0, 1.0], [-0.75, 1.25, 0.1]]], np.float32
@@ -188,46 +183,4 @@ SORTING = [
 ]  # fmt: skip
 
 
-def activation(name: str, *variants: dict[str, Any], **options: Any) -> Case:
-    """Ours and `jax.nn`'s function of that name."""
-
-    def fn(np_like: Any, x: Any, half: Any) -> Any:
-        f = getattr(activations if np_like is jaxcore.numpy else jax.nn, name)
-        return [f(x, **kw) for kw in variants or ({},)], f(half, **(variants or ({},))[0])
-
-    x = np.array([[-3.0, -0.5, 0.0], [0.25, 1.0, 6.0]], np.float32)
-    return Case("activation " + name, fn, (x, x.astype(jnp.bfloat16)), **options)
-
-
-ACTIVATIONS = [
-    activation("relu", second=True),
-    activation("relu6"),
-    activation("leaky_relu", {}, {"negative_slope": 0.3}),
-    activation("elu", {}, {"alpha": 2.0}),
-    activation("sigmoid"),
-    activation("silu", second=True),
-    activation("softplus"),
-    activation("log_sigmoid"),
-    activation("gelu", {}, {"approximate": False}, tol=3e-5),
-    activation("softmax", {}, {"axis": 0}, {"axis": (0, 1)}, second=True),
-    activation("log_softmax", {}, {"axis": 0}),
-    activation("logsumexp", {}, {"axis": 1}, {"axis": 0, "keepdims": True}),
-    Case(
-        "one_hot",
-        lambda np, i: [
-            (activations if np is jaxcore.numpy else jax.nn).one_hot(i, 3, axis=a, dtype=t)
-            for a, t in ((-1, "float32"), (0, "int8"))
-        ],
-        (KEYS,),
-    ),
-    Case(
-        "masked softmax",
-        lambda np, x, m: [
-            getattr(activations if np is jaxcore.numpy else jax.nn, n)(x, where=m)
-            for n in ("softmax", "logsumexp")
-        ],
-        (grid(-1, 1), BOOLS),
-    ),
-]
-
-CASES = [*REDUCTIONS, *RUNNING, *SORTING, *ACTIVATIONS]
+CASES = [*REDUCTIONS, *RUNNING, *SORTING]
