@@ -14,7 +14,7 @@ from typing import Any
 import jax
 
 from jaxcore import backend, errors, namespaces
-from jaxcore.control import ours
+from jaxcore.bodies import ours
 from jaxcore.ir import Literal, Program, Var
 from jaxcore.ops.call import run_program
 from jaxcore.ops.checkpoint import Policy, checkpoint_p, name_p

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxcore import backend, errors
 from jaxcore.axes import cast_hint
-from jaxcore.control import by_python, ours, strong
+from jaxcore.bodies import by_python, ours, same_type
 from jaxcore.ops.cond import close_over_all, cond_p
 from jaxcore.primitive import opaque
 from jaxcore.signature import function_name
@@ -223,7 +223,7 @@ def _check_equal(
     lines = [
         f"  output{jax.tree_util.keystr(path)}: {x} from {first}, {y} from {other}"
         for (path, _), x, y in zip(paths, a, b, strict=True)
-        if strong(x) != strong(y)
+        if not same_type(x, y)
     ]
     if lines:
         text = "\n".join(lines)

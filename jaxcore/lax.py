@@ -42,7 +42,8 @@ from jaxcore.ops import sharding as _sharding
 # --- control flow ---
 from jaxcore.associative import associative_scan
 from jaxcore.branch import cond, platform_dependent, switch
-from jaxcore.control import fori_loop, map, scan, while_loop
+from jaxcore.control import map, scan
+from jaxcore.loops import fori_loop, while_loop
 
 # --- shapes and indexing: names of the files on shapes, products and indexing ---
 from jaxcore.numpy.indexing import gather

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 
 from jaxcore import backend
-from jaxcore.control import ours
+from jaxcore.bodies import ours
 from jaxcore.ops.call import is_array, run_program
 from jaxcore.signature import function_name
 from jaxcore.trace import aval_of, trace_program

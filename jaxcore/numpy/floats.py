@@ -218,7 +218,7 @@ def gcd(x1: Any, x2: Any) -> Array:
 
 @composite()
 def _gcd(x: Any, y: Any) -> Array:
-    from jaxcore.control import while_loop
+    from jaxcore.loops import while_loop
     from jaxcore.numpy.reductions import any as some
 
     def divide(pair: tuple[Any, Any]) -> tuple[Any, Any]:

@@ -246,7 +246,7 @@ def _searchsorted(a: Any, v: Any, side: str, method: str) -> Array:
         for level in range(levels):
             bounds = halve(level, bounds)
         return bounds[1]
-    from jaxcore.control import fori_loop
+    from jaxcore.loops import fori_loop
 
     return fori_loop(0, levels, halve, bounds)[1]
 

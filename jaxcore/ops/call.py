@@ -13,7 +13,7 @@ from jaxcore.primitive import Linear, Primitive, mirror
 from jaxcore.source import fresh_path
 from jaxcore.trace import StageTrace, aval_of, bind, eval_program, trace_program
 
-__all__ = ["block", "call", "call_p", "run_program"]
+__all__ = ["block", "call", "call_p", "run_program", "transpose_call"]
 
 
 def call(program: Program, args: Sequence[Any]) -> list[Any]:
@@ -98,7 +98,8 @@ def is_array(x: Any) -> bool:
     )
 
 
-def _transpose(cts: list[Any], args: Sequence[Any], *, program: Program) -> list[Any]:
+def transpose_call(cts: list[Any], args: Sequence[Any], *, program: Program) -> list[Any]:
+    """The transpose of a call in its linear operands: a call of the transposed program."""
     from jaxcore.transforms.transpose import transpose_program
 
     linear = tuple(type(a) is Linear for a in args)
@@ -132,7 +133,7 @@ def _cost(avals_in: Any, avals_out: Any, *, program: Program) -> int:
 call_p = Primitive(
     "call",
     lambda *avals, program: program.out_avals,
-    transpose=_transpose,
+    transpose=transpose_call,
     batch=_batch,
     lower=_lower,
     cost=_cost,

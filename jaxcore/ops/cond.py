@@ -198,24 +198,8 @@ def _batch(
     from jaxcore.ops.custom_vjp import broadcast_batch
     from jaxcore.transforms.vmap import batch_program
 
-    if dims[0] is not None:  # each example has its own branch: run all, and choose
-        import jaxcore.numpy as jnp
-
-        index = jnp.clip(broadcast_batch(args[0], dims[0], size), 0, len(branches) - 1)
-        runs = []
-        for p in branches:
-            batched = batch_program(p, size, tuple(dims[1:]))
-            outs = run_program(batched.program, [*batched.consts, *args[1:]])
-            runs.append(
-                [broadcast_batch(x, d, size) for x, d in zip(outs, batched.dims, strict=True)]
-            )
-        results = list(runs[0])
-        for k in range(1, len(branches)):
-            chosen = index == k
-            results = [
-                jnp.where(chosen.reshape((size,) + (1,) * (x.ndim - 1)), x, r)
-                for x, r in zip(runs[k], results, strict=True)
-            ]
+    if dims[0] is not None:
+        results = _choose_by_example(size, args, dims, branches)
         return results, [0] * len(results)
     forms = [batch_program(p, size, tuple(dims[1:])) for p in branches]
     on = [any(b.dims[i] is not None for b in forms) for i in range(len(branches[0].outputs))]
@@ -236,6 +220,61 @@ def _batch(
     )
     results = bind(cond_p, args[0], *consts, *args[1:], branches=programs, **rest)
     return results, [0 if b else None for b in on]
+
+
+def _choose_by_example(
+    size: int, args: Sequence[Any], dims: Sequence[int | None], branches: Sequence[Program]
+) -> list[Any]:
+    """Each example has its own branch: run all, and choose.
+
+    Branches with loops are passed over where no example wants one, as after the end of a loop.
+    """
+    import jaxcore.numpy as jnp
+    from jaxcore.ops.custom_vjp import broadcast_batch
+    from jaxcore.transforms.vmap import batch_program
+
+    def of(which: Sequence[int]) -> Any:
+        def run(index: Any, *values: Any) -> list[Any]:
+            results: list[Any] | None = None
+            for k in which:
+                batched = batch_program(branches[k], size, tuple(dims[1:]))
+                outs = run_program(batched.program, [*batched.consts, *values])
+                outs = [
+                    broadcast_batch(x, d, size) for x, d in zip(outs, batched.dims, strict=True)
+                ]
+                if results is None:
+                    results = outs
+                    continue
+                chosen = index == k
+                results = [
+                    jnp.where(chosen.reshape((size,) + (1,) * (x.ndim - 1)), x, r)
+                    for x, r in zip(outs, results, strict=True)
+                ]
+            return results or []
+
+        return run
+
+    index = jnp.clip(broadcast_batch(args[0], dims[0], size), 0, len(branches) - 1)
+    loops = [k for k, p in enumerate(branches) if _holds_loop(p)]
+    rest = [k for k in range(len(branches)) if k not in loops]
+    if not loops or not rest:
+        return of(range(len(branches)))(index, *args[1:])
+    wanted = jnp.any(jnp.stack([index == k for k in loops]))
+    operands = [index, *args[1:]]
+    programs, consts = close_over_all(
+        [of(rest), of(range(len(branches)))], [aval_of(x) for x in operands], "branch"
+    )
+    return bind(cond_p, jnp.asarray(wanted, "int32"), *consts, *operands, branches=programs)
+
+
+def _holds_loop(program: Program) -> bool:
+    found = program.memo.get("holds_loop")
+    if found is None:
+        found = program.memo["holds_loop"] = any(
+            eq.primitive.name in ("scan", "while") or any(_holds_loop(p) for p in eq.programs)
+            for eq in program.equations
+        )
+    return found
 
 
 def _lower(

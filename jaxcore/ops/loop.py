@@ -2,7 +2,8 @@
 
 Operands are the condition's constants, the body's constants and the carry. Forward mode runs the
 loop again beside its tangents; reverse mode would need to store an unknown number of steps and is
-refused, as in JAX.
+refused, as in JAX. With `max_steps` the loop ends after so many steps in any case, and its
+derivative is that of the scans which `bounded` writes it as.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import Any
 from jaxcore import backend
 from jaxcore.ir import Program, Var, intern
 from jaxcore.ops.basic import zeros
-from jaxcore.ops.call import run_program
+from jaxcore.ops.call import run_program, transpose_call
+from jaxcore.ops.loop_bounds import bounded, counted
 from jaxcore.primitive import Primitive, mirror
 from jaxcore.trace import StageTrace, StageTracer, aval_of, bind, trace_program
 
@@ -21,7 +23,7 @@ __all__ = ["while_p"]
 
 
 def _type(*avals: Any, body: Any, n_body: int, **_: Any) -> list[Any]:
-    return list(body.in_avals[n_body:])
+    return list(body.out_avals)
 
 
 def _linearize(
@@ -32,10 +34,13 @@ def _linearize(
     body: Any,
     n_cond: int,
     n_body: int,
+    max_steps: int | None = None,
 ) -> Any:
     from jaxcore.passes.effects import without_effects
     from jaxcore.transforms.linearize import Linearized, linearize_program
 
+    if max_steps is not None:
+        return linearize_program(bounded(cond, body, n_cond, n_body, max_steps), active)
     start = n_cond + n_body
     on_consts, on_carry = active[n_cond:start], active[start:]
     while True:
@@ -124,11 +129,24 @@ def _linearize(
     return Linearized(intern(primal), tuple(primal_consts), intern(linear), residuals, on_carry)
 
 
-def _transpose(cts: Any, args: Any, **_: Any) -> Any:
+def _transpose(
+    cts: Any,
+    args: Any,
+    *,
+    cond: Any,
+    body: Any,
+    n_cond: int,
+    n_body: int,
+    max_steps: int | None = None,
+) -> Any:
+    if max_steps is not None:
+        program = bounded(cond, body, n_cond, n_body, max_steps)
+        return transpose_call(cts, args, program=program)
     raise ValueError(
         "Reverse-mode differentiation does not work for lax.while_loop or lax.fori_loop with "
-        "dynamic start/stop values: the number of steps to store is not known.\nFix: use "
-        "lax.scan, or lax.fori_loop with static bounds, or forward mode (jaxcore.jvp)."
+        "dynamic start/stop values: the number of steps to store is not known.\nFix: give "
+        "while_loop max_steps, use lax.scan or lax.fori_loop with bounds known while tracing, or "
+        "forward mode (jaxcore.jvp)."
     )
 
 
@@ -141,6 +159,7 @@ def _batch(
     body: Any,
     n_cond: int,
     n_body: int,
+    **rest: Any,
 ) -> Any:
     from jaxcore.ops.custom_vjp import broadcast_batch
     from jaxcore.transforms.vmap import batch_program
@@ -190,6 +209,7 @@ def _batch(
         body=new_body,
         n_cond=len(test_consts),
         n_body=len(step_consts),
+        **rest,
     )
     return results, [0 if o else None for o in on]
 
@@ -227,9 +247,15 @@ def _lower(
     body: Any,
     n_cond: int,
     n_body: int,
+    max_steps: int | None = None,
 ) -> list[Any]:
     start = n_cond + n_body
     init = list(operands[start:])
+    if max_steps is not None:
+        params = counted(cond, body, n_cond, n_body, max_steps)
+        count = params["body"].in_avals[n_body]
+        operands = [*operands[:start], b.constant(0, count), *init]
+        return _lower(b, operands, avals_in, [count, *avals_out], **params)[1:]
 
     def test(*carry: Any) -> list[Any]:
         return b.call(cond, [*operands[:n_cond], *carry])

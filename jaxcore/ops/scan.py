@@ -23,21 +23,19 @@ __all__ = ["scan_p", "stacked", "unstacked"]
 
 def stacked(aval: ShapedArray, length: int) -> ShapedArray:
     """The type of `length` values of type `aval`, one behind the other."""
-    return backend.reshaped(aval, (length, *aval.shape), False)
+    return backend.reshaped(aval, (length, *aval.shape), aval.weak_type)
 
 
 def unstacked(aval: ShapedArray) -> ShapedArray:
     """The type of one of the values that an array stacks."""
-    return backend.reshaped(aval, aval.shape[1:], False)
+    return backend.reshaped(aval, aval.shape[1:], aval.weak_type)
 
 
 def _type(
     *avals: Any, program: Program, n_consts: int, n_carry: int, length: int, **_: Any
 ) -> list[Any]:
     outs = program.out_avals
-    return [*program.in_avals[n_consts : n_consts + n_carry]] + [
-        stacked(a, length) for a in outs[n_carry:]
-    ]
+    return [*outs[:n_carry], *(stacked(a, length) for a in outs[n_carry:])]
 
 
 def _batch(size: int, args: Sequence[Any], dims: Sequence[int | None], **params: Any) -> Any:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from jaxcore import backend
-from jaxcore.ir import Atom, Var, intern
+from jaxcore.ir import Program, Var, intern
 from jaxcore.ops.basic import zeros
+from jaxcore.ops.call import run_program
 from jaxcore.primitive import Linear
 from jaxcore.trace import StageTrace, StageTracer, aval_of, bind, trace_program
 
@@ -16,143 +17,159 @@ __all__ = ["linearize_scan", "transpose_scan"]
 
 def linearize_scan(avals: Sequence[Any], active: tuple[bool, ...], **params: Any) -> Any:
     """Split a scan: the forward loop with residuals, and the loop of its tangents."""
-    from jaxcore.ops.scan import scan_p, stacked
-    from jaxcore.transforms.linearize import Linearized, linearize_program
+    from jaxcore.transforms.linearize import Linearized
 
-    program, n_consts, n_carry = params["program"], params["n_consts"], params["n_carry"]
-    on_consts, on_xs = active[:n_consts], active[n_consts + n_carry :]
-    on_carry = active[n_consts : n_consts + n_carry]
-    while True:  # a carry that receives a tangent in the body has one from the start
-        split = linearize_program(program, (*on_consts, *on_carry, *on_xs))
-        grown = tuple(a or b for a, b in zip(on_carry, split.active[:n_carry], strict=True))
-        if grown == on_carry:
-            break
-        on_carry = grown
-    n_in, n_out = len(program.inputs), len(program.outputs)
-    n_new = len(split.consts)
-
-    # Residuals: a constant is passed on, a stacked input or output is used as it is, the rest is
-    # stacked as a further output of the forward loop.
-    extra: list[int] = []  # positions in [inputs, outputs of the body] that are stacked
-    sources: list[tuple[str, int]] = []
-    for r in split.residuals:
-        if r < n_consts:
-            sources.append(("const", r))
-        elif n_consts + n_carry <= r < n_in:
-            sources.append(("input", r))
-        elif n_in + n_carry <= r < n_in + n_out:
-            sources.append(("output", r - n_in))
-        else:
-            sources.append(("stack", n_out + len(extra)))
-            extra.append(r)
-
-    def forward_body(*values: Any) -> list[Any]:
-        from jaxcore.ops.call import run_program
-
-        results = run_program(split.primal, values)
-        pool = [*values[n_new:], *results]
-        return [*results[:n_out], *(pool[r] for r in extra)]
-
-    body_avals = [*(aval_of(c) for c in split.consts), *program.in_avals]
-    forward, captured = trace_program(forward_body, body_avals, program.name)
-    settings = {k: params[k] for k in ("n_carry", "length", "reverse", "unroll")}
-    consts = [*captured, *split.consts]
-
-    stage = StageTrace(program.name)
-    inputs = [Var(a) for a in avals]
-    with backend.set_current_trace(stage):
-        operands = [*consts, *(StageTracer(stage, v, None) for v in inputs)]
-        results = bind(
-            scan_p, *operands, program=forward, n_consts=n_consts + len(consts), **settings
-        )
-        outs = [stage.lift(x) for x in results]
-    primal, primal_consts = stage.finish(inputs, outs)
-
-    # The linear loop: constants are tangents of constants and unchanging residuals; the rest of
-    # the residuals are stacked inputs.
-    fixed = [i for i, (kind, _) in enumerate(sources) if kind == "const"]
-    moving = [i for i, (kind, _) in enumerate(sources) if kind != "const"]
-    counts = [sum(on_consts), sum(on_carry), sum(on_xs)]
-    n_fixed = len(fixed)
-    linear_avals = split.linear.in_avals
-    residual_avals = linear_avals[: len(sources)]
-    tangent_avals = linear_avals[len(sources) :]
-
-    def linear_body(*values: Any) -> list[Any]:
-        from jaxcore.ops.call import run_program
-
-        start = n_fixed
-        t_consts = values[start : start + counts[0]]
-        t_carry = values[start + counts[0] : start + counts[0] + counts[1]]
-        rest = values[start + counts[0] + counts[1] :]
-        residuals: list[Any] = [None] * len(sources)
-        for i, v in zip(fixed, values[:n_fixed], strict=True):
-            residuals[i] = v
-        for i, v in zip(moving, rest[: len(moving)], strict=True):
-            residuals[i] = v
-        found = iter(
-            run_program(split.linear, [*residuals, *t_consts, *t_carry, *rest[len(moving) :]])
-        )
-        moved = [next(found) if on else None for on in split.active]
-        carry_out = [
-            zeros(a.to_tangent_aval()) if t is None else t
-            for t, a, on in zip(
-                moved[:n_carry], program.in_avals[n_consts:], on_carry, strict=False
-            )
-            if on
-        ]
-        return [*carry_out, *(t for t in moved[n_carry:] if t is not None)]
-
-    body_avals = [
-        *(residual_avals[i] for i in fixed),
-        *tangent_avals[: counts[0] + counts[1]],
-        *(residual_avals[i] for i in moving),
-        *tangent_avals[counts[0] + counts[1] :],
-    ]
-    linear, captured = trace_program(linear_body, body_avals, "linear")
-    length = params["length"]
-    stage = StageTrace("linear")
-    residual_vars = [
-        Var(a if i in fixed else stacked(a, length)) for i, a in enumerate(residual_avals)
-    ]
-    tangent_vars = [
-        Var(a if i < counts[0] + counts[1] else stacked(a, length))
-        for i, a in enumerate(tangent_avals)
-    ]
-    with backend.set_current_trace(stage):
-        value: dict[Var, Any] = {v: StageTracer(stage, v, None) for v in residual_vars}
-        given = (*on_consts, *active[n_consts : n_consts + n_carry], *on_xs)
-        is_active = [g for g, on in zip(given, (*on_consts, *on_carry, *on_xs), strict=True) if on]
-        for v, is_given in zip(tangent_vars, is_active, strict=True):
-            value[v] = StageTracer(stage, v, None) if is_given else zeros(v.aval)
-        tangent_inputs = [
-            v for v, is_given in zip(tangent_vars, is_active, strict=True) if is_given
-        ]
-        operands = [
-            *captured,
-            *(value[residual_vars[i]] for i in fixed),
-            *(value[v] for v in tangent_vars[: counts[0] + counts[1]]),
-            *(value[residual_vars[i]] for i in moving),
-            *(value[v] for v in tangent_vars[counts[0] + counts[1] :]),
-        ]
-        results = bind(
-            scan_p,
-            *operands,
-            program=linear,
-            n_consts=len(captured) + n_fixed + counts[0],
-            **{**settings, "n_carry": counts[1]},
-        )
-        linear_outs: list[Atom] = [stage.lift(x) for x in results]
-    linear_program, linear_consts = stage.finish([*residual_vars, *tangent_inputs], linear_outs)
-    indices = []
-    for kind, i in sources:
-        indices.append(i if kind in ("const", "input") else n_in + i)
-    if linear_consts:
-        raise NotImplementedError("scan: the linear part of the body captured a value.")
-    active_out = (*on_carry, *split.active[n_carry:])
+    loop = _Loop(avals, active, params)
+    primal, consts = loop.forward()
+    n_in = len(avals)
+    residuals = [i if kind in _AT_HAND else n_in + i for kind, i in loop.sources]
     return Linearized(
-        intern(primal), tuple(primal_consts), intern(linear_program), tuple(indices), active_out
+        primal, tuple(consts), loop.linear(), tuple(residuals), (*loop.on_carry, *loop.on_ys)
     )
+
+
+_AT_HAND = ("const", "input")
+
+
+class _Loop:
+    """A scan and the split of its body.
+
+    Attributes:
+      split: the body's linearisation, at the constants, carries and inputs that are active.
+      sources: where each residual of the body comes from: a constant of the loop ("const", its
+        number among the operands), a stacked input ("input"), a stacked output ("output", its
+        number among the results), or a further output of the forward loop ("stack").
+      extra: the residuals, as the body's split numbers them, that are stacked for this.
+    """
+
+    def __init__(
+        self, avals: Sequence[Any], active: tuple[bool, ...], params: dict[str, Any]
+    ) -> None:
+        from jaxcore.transforms.linearize import linearize_program
+
+        self.avals, self.active = avals, active
+        self.program: Program = params["program"]
+        self.n_consts, self.n_carry = params["n_consts"], params["n_carry"]
+        self.length = params["length"]
+        self.settings = {k: params[k] for k in ("length", "reverse", "unroll")}
+        end = self.n_consts + self.n_carry
+        self.on_consts, self.on_xs = active[: self.n_consts], active[end:]
+        self.on_carry = active[self.n_consts : end]
+        while True:  # a carry that receives a tangent in the body has one from the start
+            on = (*self.on_consts, *self.on_carry, *self.on_xs)
+            self.split = linearize_program(self.program, on)
+            got = self.split.active[: self.n_carry]
+            grown = tuple(a or b for a, b in zip(self.on_carry, got, strict=True))
+            if grown == self.on_carry:
+                break
+            self.on_carry = grown
+        self.on_ys = self.split.active[self.n_carry :]
+        self.extra: list[int] = []
+        self.sources = [self._source(r) for r in self.split.residuals]
+
+    def _source(self, residual: int) -> tuple[str, int]:
+        n_in, n_out = len(self.program.inputs), len(self.program.outputs)
+        if residual < self.n_consts:
+            return "const", residual
+        if self.n_consts + self.n_carry <= residual < n_in:
+            return "input", residual
+        if n_in + self.n_carry <= residual < n_in + n_out:
+            return "output", residual - n_in
+        self.extra.append(residual)
+        return "stack", n_out + len(self.extra) - 1
+
+    def forward(self) -> tuple[Program, list[Any]]:
+        """The loop that also stacks residuals, and what it captured."""
+        from jaxcore.ops.scan import scan_p
+
+        split, n_new, n_out = self.split, len(self.split.consts), len(self.program.outputs)
+
+        def body(*values: Any) -> list[Any]:
+            results = run_program(split.primal, values)
+            pool = [*values[n_new:], *results]
+            return [*results[:n_out], *(pool[r] for r in self.extra)]
+
+        avals = [*(aval_of(c) for c in split.consts), *self.program.in_avals]
+        program, captured = trace_program(body, avals, self.program.name)
+        consts = [*captured, *split.consts]
+        stage = StageTrace(self.program.name)
+        inputs = [Var(a) for a in self.avals]
+        with backend.set_current_trace(stage):
+            results = bind(
+                scan_p,
+                *consts,
+                *(StageTracer(stage, v, None) for v in inputs),
+                program=program,
+                n_consts=len(consts) + self.n_consts,
+                n_carry=self.n_carry,
+                **self.settings,
+            )
+            outs = [stage.lift(x) for x in results]
+        done, found = stage.finish(inputs, outs)
+        return intern(done), found
+
+    def linear(self) -> Program:
+        """The loop of the tangents, over residuals and active tangents."""
+        from jaxcore.ops.scan import scan_p, stacked
+
+        count = len(self.sources)
+        residuals = self.split.linear.in_avals[:count]
+        tangents = self.split.linear.in_avals[count:]
+        fixed = [i for i, (kind, _) in enumerate(self.sources) if kind == "const"]
+        moving = [i for i, (kind, _) in enumerate(self.sources) if kind != "const"]
+        n_consts, n_carry = sum(self.on_consts), sum(self.on_carry)
+        start = n_consts + n_carry  # of the tangents of stacked inputs
+
+        def order(of_residual: Sequence[Any], of_tangent: Sequence[Any]) -> list[Any]:
+            """Constants (residuals, tangents), carry, stacked inputs (residuals, tangents)."""
+            first, last = [of_residual[i] for i in fixed], [of_residual[i] for i in moving]
+            return [*first, *of_tangent[:start], *last, *of_tangent[start:]]
+
+        def body(*values: Any) -> list[Any]:
+            at = len(fixed) + start
+            known = dict(zip(fixed, values, strict=False))
+            known.update(zip(moving, values[at:], strict=False))
+            given = [*values[len(fixed) : at], *values[at + len(moving) :]]
+            found = iter(
+                run_program(self.split.linear, [*(known[i] for i in range(count)), *given])
+            )
+            moved = [next(found) if on else None for on in self.split.active]
+            carry = zip(moved, self.program.in_avals[self.n_consts :], self.on_carry, strict=False)
+            return [
+                *(zeros(a.to_tangent_aval()) if t is None else t for t, a, on in carry if on),
+                *(t for t in moved[self.n_carry :] if t is not None),
+            ]
+
+        program, captured = trace_program(body, order(residuals, tangents), "linear")
+        stage = StageTrace("linear")
+        known = [Var(a if i in fixed else stacked(a, self.length)) for i, a in enumerate(residuals)]
+        moved = [Var(a if i < start else stacked(a, self.length)) for i, a in enumerate(tangents)]
+        given = [on for on, now in zip(self.active, self._now_active(), strict=True) if now]
+        with backend.set_current_trace(stage):
+            tracers = [StageTracer(stage, v, None) for v in known]
+            directions = [
+                StageTracer(stage, v, None) if on else zeros(v.aval)
+                for v, on in zip(moved, given, strict=True)
+            ]
+            results = bind(
+                scan_p,
+                *captured,
+                *order(tracers, directions),
+                program=program,
+                n_consts=len(captured) + len(fixed) + n_consts,
+                n_carry=n_carry,
+                **self.settings,
+            )
+            outs = [stage.lift(x) for x in results]
+        inputs = [*known, *(v for v, on in zip(moved, given, strict=True) if on)]
+        done, found = stage.finish(inputs, outs)
+        if found:
+            raise NotImplementedError("scan: the linear part of the body captured a value.")
+        return intern(done)
+
+    def _now_active(self) -> tuple[bool, ...]:
+        """`active`, with the carries that become active in the loop."""
+        return (*self.on_consts, *self.on_carry, *self.on_xs)
 
 
 def transpose_scan(cts: Sequence[Any], args: Sequence[Any], **params: Any) -> list[Any]:
@@ -182,7 +199,6 @@ def transpose_scan(cts: Sequence[Any], args: Sequence[Any], **params: Any) -> li
 
     def body(*values: Any) -> list[Any]:
         from jaxcore.ops.basic import add_cotangents
-        from jaxcore.ops.call import run_program
 
         at = len(fixed)
         known = dict(zip(fixed, values[:at], strict=True))

@@ -30,6 +30,7 @@ from jaxcore.trace import (
     live_equations,
 )
 from jaxcore.transforms.lean import Linearized, lean
+from jaxcore.transforms.partition import partition
 
 __all__ = ["LinearizeTrace", "LinearizeTracer", "Linearized", "linearize_program", "linearized"]
 
@@ -245,71 +246,6 @@ def split_trace(
         linear_program,
         tuple(pool[v] for v in residuals),
         tuple(t is not None for t in tangent_outs),
-    )
-
-
-def partition(
-    equations: Sequence[Equation], unknown: set[Var]
-) -> tuple[list[Equation], list[Equation]]:
-    """Equations that do not depend on `unknown`, and those that do; mixed calls are split."""
-    known: list[Equation] = []
-    rest: list[Equation] = []
-    unknown = set(unknown)
-    for eq in equations:
-        mask = tuple([type(x) is Var and x in unknown for x in eq.inputs])
-        if True not in mask:
-            known.append(eq)
-            continue
-        if eq.primitive is call_p and False in mask:
-            first, second, outs_unknown = _split_call(eq, mask)
-            known.append(first)
-            rest.append(second)
-            unknown.update(v for v, u in zip(eq.outputs, outs_unknown, strict=True) if u)
-            continue
-        rest.append(eq)
-        unknown.update(eq.outputs)
-    return known, rest
-
-
-def _split_call(eq: Equation, mask: tuple[bool, ...]) -> tuple[Equation, Equation, list[bool]]:
-    """Two calls in place of one: what the known inputs determine, and the rest given residuals."""
-    program: Program = eq.params["program"]
-    key = ("partition", mask)
-    found = program.memo.get(key)
-    if found is None:
-        unknown_in = {v for v, u in zip(program.inputs, mask, strict=True) if u}
-        known, rest = partition(program.equations, unknown_in)
-        made_unknown = unknown_in | {v for e in rest for v in e.outputs}
-        outs_unknown = [type(x) is Var and x in made_unknown for x in program.outputs]
-        residuals = list(
-            dict.fromkeys(
-                x for e in rest for x in e.inputs if type(x) is Var and x not in made_unknown
-            )
-        )
-        known_in = [v for v, u in zip(program.inputs, mask, strict=True) if not u]
-        known_out = [x for x, u in zip(program.outputs, outs_unknown, strict=True) if not u]
-        first = intern(Program(known_in, known, [*known_out, *residuals], program.name))
-        second = intern(
-            Program(
-                [*residuals, *(v for v, u in zip(program.inputs, mask, strict=True) if u)],
-                rest,
-                [x for x, u in zip(program.outputs, outs_unknown, strict=True) if u],
-                program.name,
-            )
-        )
-        found = program.memo[key] = (first, second, outs_unknown, [v.aval for v in residuals])
-    first, second, outs_unknown, residual_avals = found
-    residuals = [Var(a) for a in residual_avals]
-    known_inputs = [x for x, u in zip(eq.inputs, mask, strict=True) if not u]
-    unknown_inputs = [x for x, u in zip(eq.inputs, mask, strict=True) if u]
-    known_outputs = [v for v, u in zip(eq.outputs, outs_unknown, strict=True) if not u]
-    unknown_outputs = [v for v, u in zip(eq.outputs, outs_unknown, strict=True) if u]
-    return (
-        Equation(call_p, known_inputs, [*known_outputs, *residuals], {"program": first}, eq.source),
-        Equation(
-            call_p, [*residuals, *unknown_inputs], unknown_outputs, {"program": second}, eq.source
-        ),
-        outs_unknown,
     )
 
 

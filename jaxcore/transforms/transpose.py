@@ -13,6 +13,7 @@ from jaxcore.ops.basic import add_cotangents
 from jaxcore.primitive import Linear
 from jaxcore.source import swap_source
 from jaxcore.trace import StageTrace, StageTracer, bind_with, literal_value
+from jaxcore.transforms.partition import partition
 
 __all__ = ["Transposed", "transpose_program"]
 
@@ -60,13 +61,13 @@ def _transpose(
             new_inputs.append(new)
             known[v] = StageTracer(trace, new, None)
     ct_of: dict[Var, Any] = {}
+    # What does not depend on a linear input is computed first.
+    before, rest = partition(program.equations, linear_vars, enter_calls=False)
+    linear_vars.update(v for eq in rest for v in eq.outputs)
     with backend.set_current_trace(trace):
         previous = swap_source(None)
         try:
-            for eq in program.equations:  # what does not depend on a linear input is computed first
-                if any(type(x) is Var and x in linear_vars for x in eq.inputs):
-                    linear_vars.update(eq.outputs)
-                    continue
+            for eq in before:
                 swap_source(eq.source)
                 values = [known[x] if type(x) is Var else literal_value(x) for x in eq.inputs]  # type: ignore
                 known.update(
@@ -83,7 +84,7 @@ def _transpose(
                 ct_of[x] = add_cotangents(ct_of.get(x), StageTracer(trace, new, None))
         previous = swap_source(None)
         try:
-            for eq in reversed(program.equations):
+            for eq in reversed(rest):
                 _transpose_equation(eq, ct_of, known, linear_vars)
         finally:
             swap_source(previous)

@@ -266,6 +266,6 @@ def test_ours_under_jax():
 
 def test_bodies_are_shared_programs():
     body = lambda c, x: (c * x, c)
-    f = lambda x: lax.scan(body, lax.scan(body, 1.0, x)[0], x)
+    f = lambda x: lax.scan(body, lax.scan(body, np.float32(1), x)[0], x)
     scans = [eq for eq in jaxcore.make_jaxpr(f)(X).equations if eq.primitive.name == "scan"]
     assert scans[0].params["program"] is scans[1].params["program"]
