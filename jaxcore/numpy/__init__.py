@@ -114,6 +114,10 @@ from jaxcore.numpy.sets import (
 from jaxcore.numpy.windows import (
     bartlett, blackman, convolve, correlate, hamming, hanning, kaiser,
 )
+from jaxcore.numpy.views import packbits, unpackbits
+from jaxcore.numpy.polynomials import (
+    polyadd, polyder, polydiv, polyint, polymul, polysub, polyval,
+)
 from jaxcore.numpy import methods
 
 # --- end of shapes and indexing ---

@@ -75,7 +75,39 @@ def picked(np_like: Any, x: Any, i: Any, u: Any) -> Any:
     )  # fmt: skip
 
 
+def methods(np_like: Any, x: Any, i: Any, u: Any, half: Any, b: Any, z: Any) -> Any:
+    return (
+        x.diagonal(1), x.trace(), x.argpartition(2, axis=0), i.choose([i, -i], mode="clip"),
+        x[:, :3].compress(b[0], axis=1, size=2), i.nonzero(size=4), x[0].searchsorted(x),
+        round(x[0, 0]), round(x, 1), x + x.nbytes + x.itemsize, half.view("int16"), u.view("int8"),
+        x.view("uint8"), x.view("int16").view("float32"), z.view("float32"), b.view("uint8"),
+        x[:, :2].view("complex64"), i.byteswap(), z.byteswap().byteswap(), u.byteswap(),
+    )  # fmt: skip
+
+
+def packed(np_like: Any, b: Any, i: Any, u: Any) -> Any:
+    packbits, unpackbits = np_like.packbits, np_like.unpackbits
+    return (
+        packbits(b), packbits(b, axis=0), packbits(i, axis=-1, bitorder="little"), unpackbits(u),
+        unpackbits(u[None], axis=1, count=5), unpackbits(u, count=30, bitorder="little"),
+        unpackbits(packbits(b, 1), 1, count=3), packbits(i[:, :0], 1),
+    )  # fmt: skip
+
+
+def polynomials(np_like: Any, x: Any, v: Any, i: Any) -> Any:
+    return (
+        np_like.polyval(v, x), np_like.polyval(i[0], i), np_like.polyval(v[:, None, None], x),
+        np_like.polyadd(v, x[0]), np_like.polysub(x[0], v), np_like.polymul(v, x[0]),
+        np_like.polymul(i[0], i[1]), np_like.polydiv(v, x[2, :2]), np_like.polydiv(x[2, :2], v),
+        np_like.polyder(v), np_like.polyder(v, 2), np_like.polyder(i[0], 0), np_like.polyint(v),
+        np_like.polyint(i[0], 2, k=v[:2]), np_like.polyint(v, 3, k=1.5), np_like.polyval(v[:0], x),
+    )  # fmt: skip
+
+
 CASES = [
+    Case("methods of arrays", methods, (X, INTS, SMALL, HALF, BOOLS, Z), grad=False, native=False),
+    Case("packed bits", packed, (BOOLS, INTS, SMALL)),
+    Case("polynomials", polynomials, (X, grid(-1, 2.5, (5,)), INTS), tol=1e-4, rank_promotion=True),
     Case("integer powers", powers, (INTS, SMALL, BOOLS)),
     Case("complex numbers", complexes, (Z, X, INTS), tol=1e-4, native=False),
     Case("rounded", rounded, (X, HALF, INTS)),
