@@ -28,7 +28,7 @@ def init_state(task: Task, key: jaxcore.Array, batch: Any, variables: Any = None
       batch: a batch (its values do not matter), for the shapes of the model's inputs.
       variables: pretrained variables, in place of `task.init`'s.
     """
-    init_key, run_key = random.split(key)
+    init_key, run_key = _two_keys(key)
     if variables is None:
         variables = task.init(init_key, batch)
     if not isinstance(variables, dict) or "params" not in variables:
@@ -43,6 +43,12 @@ def init_state(task: Task, key: jaxcore.Array, batch: Any, variables: Any = None
         )
     opt_state = jaxcore.jit(task.optimizer.init)(variables["params"])
     return State(jnp.zeros((), jnp.int32), variables, opt_state, run_key)
+
+
+@jaxcore.jit
+def _two_keys(key: jaxcore.Array) -> tuple[jaxcore.Array, jaxcore.Array]:
+    first, second = random.split(key)
+    return first, second
 
 
 def make_step(

@@ -90,7 +90,7 @@ def _filled(value: Any, shape: tuple[int, ...]) -> Array:
 
 
 def _constant(name: str, value: int, shape: Any, dtype: Any, device: Any, sharding: Any) -> Array:
-    if device is not None or sharding is not None or _at_top():
+    if device is not None or sharding is not None:
         extra = {} if sharding is None else {"out_sharding": sharding}
         return getattr(_jnp, name)(shape, dtype, device=device, **extra)
     kind = user_dtype(float if dtype is None else dtype)
