@@ -9,6 +9,7 @@ primitive, ops            operations with their rules
 transforms                linearisation, transposition, batching, and grad, vjp, jvp, vmap
 lower, jit, eager         StableHLO, compilation and dispatch
 shardings, sharded, axes  many devices, and axes with names
+cache                     executables on the disk
 numpy, lax, random, tree  the array interface, with JAX's names
 nn, train                 modules and models; the training loop
 """
@@ -28,7 +29,7 @@ from jax import (
     typeof,
 )
 
-from jaxcore import lax, namespaces, numpy, random, tree, verify
+from jaxcore import cache, lax, namespaces, numpy, random, tree, verify
 from jaxcore.ad_checkpoint import checkpoint, remat
 from jaxcore.jit import jit
 from jaxcore.ops.call import block
@@ -48,6 +49,7 @@ __all__ = [
     "ShapeDtypeStruct",
     "block",
     "block_until_ready",
+    "cache",
     "checkpoint",
     "custom_jvp",
     "custom_vjp",

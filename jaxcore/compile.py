@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from jaxcore import backend
+from jaxcore import backend, cache
 from jaxcore.collector import collector_paused
 from jaxcore.ir import Program, Var
 from jaxcore.lower import primitive_of
@@ -43,9 +43,12 @@ def compile_program(
     name: str,
     placed: Placed | None = None,
 ) -> tuple[Any, list[bool]]:
-    """Compile; returns the executable and which of consts + leaves it takes."""
-    lowered, kept = lower_program(program, consts, leaves, donated, name, placed=placed)
-    return lowered.compile(), kept
+    """Compile, or read from the disk; the executable, and which of consts + leaves it takes."""
+    request = _Request.of(program, consts, leaves, donated, name, placed)
+    compiled = cache.load_or_compile(
+        request.program, request.values, request.donated, name, request.lower, request.options
+    )
+    return compiled, request.kept
 
 
 def lower_program(
@@ -60,31 +63,66 @@ def lower_program(
     """JAX's lowered form of a program whose unused inputs are left out; for the current backend
     unless `platforms` are named, and laid out as `placed` says.
     """
-    used: set[Any] = {x for eq in program.equations for x in eq.inputs if type(x) is Var}
-    used.update(x for x in program.outputs if type(x) is Var)
-    keep_all = placed is not None and placed.keep_unused
-    kept = [keep_all or v in used for v in program.inputs]
-    pruned = Program(
-        [v for v, keep in zip(program.inputs, kept, strict=True) if keep],
-        program.equations,
-        program.outputs,
-        program.name,
-    )
-    flags = [False] * len(consts) + (list(donated) or [False] * len(leaves))
-    donate = [on for on, keep in zip(flags, kept, strict=True) if keep]
-    values = [x for x, keep in zip([*consts, *leaves], kept, strict=True) if keep]
-    forms = {} if placed is None or placed.blocks is None else {"blocks": placed.blocks}
-    with backend.set_current_trace(backend.eval_trace), collector_paused():
-        traced = backend.traced_call(
-            primitive_of(pruned),
-            {**program_params(pruned), **forms},
-            values,
-            pruned.out_avals,
-            pruned.effects,
-            donate,
-            name,
-            {} if placed is None else placed.settings(kept),
+    request = _Request.of(program, consts, leaves, donated, name, placed)
+    return request.lower(platforms), request.kept
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A program without the inputs that it does not use, and all that its executable depends on.
+
+    Attributes:
+      values: what the inputs are bound to, or types of it.
+      donated: which of them may be reused.
+      options: the form of its calls; where and how it is compiled, as parameters of JAX's equation.
+      kept: which inputs of the program that was asked for are left.
+    """
+
+    program: Program
+    values: list[Any]
+    donated: list[bool]
+    name: str
+    options: tuple[str | None, dict[str, Any]]
+    kept: list[bool]
+
+    @classmethod
+    def of(
+        cls,
+        program: Program,
+        consts: Sequence[Any],
+        leaves: Sequence[Any],
+        donated: Sequence[bool],
+        name: str,
+        placed: Placed | None,
+    ) -> _Request:
+        used: set[Any] = {x for eq in program.equations for x in eq.inputs if type(x) is Var}
+        used.update(x for x in program.outputs if type(x) is Var)
+        keep_all = placed is not None and placed.keep_unused
+        kept = [keep_all or v in used for v in program.inputs]
+        pruned = Program(
+            [v for v, keep in zip(program.inputs, kept, strict=True) if keep],
+            program.equations,
+            program.outputs,
+            program.name,
         )
-        return traced.lower(
-            lowering_platforms=None if platforms is None else tuple(platforms)
-        ), kept
+        flags = [False] * len(consts) + (list(donated) or [False] * len(leaves))
+        donate = [on for on, keep in zip(flags, kept, strict=True) if keep]
+        values = [x for x, keep in zip([*consts, *leaves], kept, strict=True) if keep]
+        options = (None, {}) if placed is None else (placed.blocks, placed.settings(kept))
+        return cls(pruned, values, donate, name, options, kept)
+
+    def lower(self, platforms: Sequence[str] | None = None) -> Any:
+        blocks, settings = self.options
+        forms = {} if blocks is None else {"blocks": blocks}
+        with backend.set_current_trace(backend.eval_trace), collector_paused():
+            traced = backend.traced_call(
+                primitive_of(self.program),
+                {**program_params(self.program), **forms},
+                self.values,
+                self.program.out_avals,
+                self.program.effects,
+                self.donated,
+                self.name,
+                settings,
+            )
+            return traced.lower(lowering_platforms=None if platforms is None else tuple(platforms))

@@ -9,6 +9,7 @@ from pathlib import Path
 # that an earlier run left on the disk, proves nothing here.
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ.pop("JAX_COMPILATION_CACHE_DIR", None)
+os.environ["JAXCORE_CACHE"] = "0"
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import jax

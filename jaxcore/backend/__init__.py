@@ -8,6 +8,8 @@ rules      JAX's rules of its own primitives, running on our tracers
 keys       random keys
 dispatch   the C++ dispatcher
 effects    which effects are ordered, JAX's callback for debugging
+forms      JAX's values as plain ones
+executables  executables as bytes, and back
 staging    a call of one primitive as `jax.jit` traces it
 lowering   MLIR
 mesh       meshes and named axes
@@ -106,6 +108,15 @@ from jaxcore.backend.keys import (
 from jaxcore.backend.dispatch import NonFinite, dispatcher, fast_path
 from jaxcore.backend.interpreters import jit_equation_params, teach
 from jaxcore.backend.effects import debug_callback_p, debug_effect, is_value, ordered_effects
+from jaxcore.backend.forms import plain_form
+from jaxcore.backend.executables import (
+    NotStorable,
+    compile_environment,
+    module_bytes,
+    pack,
+    several_processes,
+    unpack,
+)
 from jaxcore.backend.staging import traced_call
 from jaxcore.backend.lowering import (
     TOKEN,
