@@ -17,7 +17,7 @@ from jaxcore.backend import ShapedArray
 from jaxcore.numpy.creation import user_dtype
 from jaxcore.numpy.lax_dot import resolve_precision
 from jaxcore.numpy.linalg_products import contraction
-from jaxcore.numpy.operand import as_value, typed
+from jaxcore.numpy.operand import as_value, no_out, typed
 from jaxcore.numpy.promote import promoted, to_dtype
 from jaxcore.ops.compare import eq, select
 from jaxcore.ops.convert import convert
@@ -80,21 +80,20 @@ def einsum(
       >>> jnp.einsum("ij,kj->ik", jnp.ones((2, 3)), jnp.ones((4, 3))).shape
       (2, 4)
     """
-    simple = isinstance(subscripts, str) and out is None and out_sharding is None
-    if (
-        not simple
-        or _dot_general is not None
-        or not operands
-        or not isinstance(optimize, bool | str)
-    ):
+    no_out("einsum", out)
+    if not isinstance(subscripts, str):  # arrays and lists of axes in turn
+        names, operands = opt_einsum.parser.convert_interleaved_input([subscripts, *operands])
+        subscripts, operands = names, tuple(operands)
+    if not isinstance(optimize, bool | str):  # a path of contractions
+        optimize = tuple([step if isinstance(step, str) else tuple(step) for step in optimize])
+    if out_sharding is not None or _dot_general is not None or not operands:
         kwargs = {} if _dot_general is None else {"_dot_general": _dot_general}
         if out_sharding is not None:
             kwargs["out_sharding"] = out_sharding
         return _jnp.einsum(
             subscripts,
             *operands,
-            out=out,
-            optimize=optimize,
+            optimize=optimize if isinstance(optimize, bool | str) else list(optimize),
             precision=precision,
             preferred_element_type=preferred_element_type,
             **kwargs,
@@ -159,7 +158,10 @@ def _plan(subscripts: str, shapes: tuple[tuple[int, ...], ...], optimize: Any) -
             else [(0, 1), *[(0, n - 1) for n in range(len(shapes) - 1, 1, -1)]]
         )
     else:
-        path, _info = opt_einsum.contract_path(subscripts, *shown, optimize=optimize)
+        given = (
+            optimize if isinstance(optimize, str) else [p for p in optimize if p != "einsum_path"]
+        )
+        path, _info = opt_einsum.contract_path(subscripts, *shown, optimize=given)
     steps = []
     shapes_now = list(shapes)
     for number, where in enumerate(path):
@@ -168,7 +170,11 @@ def _plan(subscripts: str, shapes: tuple[tuple[int, ...], ...], optimize: Any) -
         rest = [s for i, s in enumerate(inputs) if i not in where]
         last = number == len(path) - 1
         if len(taken) > 2:
-            raise NotImplementedError(f"einsum: a path with {len(taken)} operands in a step.")
+            raise NotImplementedError(
+                "jax.numpy.einsum does not support simultaneous contraction of 3 or more "
+                f"operands, got {len(taken)} in step {number} of the path. Fix: contract two "
+                "at a time."
+            )
         needed = set(target).union(*rest)
         made = (
             target if last else "".join(dict.fromkeys(c for s in taken for c in s if c in needed))

@@ -133,6 +133,7 @@ def polyint(p: Any, m: int = 1, k: Any = None) -> Array:
       m: how many times.
       k: constants of integration, one or `m` of them (0).
     """
+    constants: Any
     x, constants = arrays("polyint", p, 0 if k is None else k, to_float=True)
     m = index(m)
     if m < 0:

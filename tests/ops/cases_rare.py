@@ -104,7 +104,19 @@ def polynomials(np_like: Any, x: Any, v: Any, i: Any) -> Any:
     )  # fmt: skip
 
 
+def sums(np_like: Any, x: Any, i: Any, half: Any) -> Any:
+    einsum, y = np_like.einsum, x[:, :3]
+    path = np_like.einsum_path("ij,jk,kl->il", x.T, y, y)[0]
+    return (
+        einsum(x, [0, 1], y, [0, 2], [1, 2]), einsum(i, [0, 1], half, [0, 1]),
+        einsum("ij,jk,kl,l->i", x.T, y, y, y[0], optimize=[(1, 2), (0, 2), (0, 1)]),
+        einsum("ij,jk,kl->il", x.T, y, y, optimize=path), np_like.cross(y, y[::-1]),
+        np_like.cross(i[0], y[0]), np_like.cross(y, y * y, axisa=0, axisb=0, axisc=0),
+    )  # fmt: skip
+
+
 CASES = [
+    Case("einsum in other forms", sums, (X, INTS, HALF), tol=1e-4),
     Case("methods of arrays", methods, (X, INTS, SMALL, HALF, BOOLS, Z), grad=False, native=False),
     Case("packed bits", packed, (BOOLS, INTS, SMALL)),
     Case("polynomials", polynomials, (X, grid(-1, 2.5, (5,)), INTS), tol=1e-4, rank_promotion=True),
