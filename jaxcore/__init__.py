@@ -31,10 +31,12 @@ from jax import (
 
 from jaxcore import cache, lax, namespaces, numpy, random, tree, verify
 from jaxcore.ad_checkpoint import checkpoint, remat
-from jaxcore.jit import jit
+from jaxcore.compile_time import ensure_compile_time_eval
+from jaxcore.jit import clear_caches, jit
 from jaxcore.ops.call import block
 from jaxcore.sharded import shard_map
-from jaxcore.source import name_scope
+from jaxcore.source import name_scope, named_call
+from jaxcore.source import name_scope as named_scope
 from jaxcore.stages import eval_shape, make_jaxpr
 from jaxcore.trace import is_staging
 from jaxcore.transforms.derivative import jvp, linearize, vjp
@@ -51,11 +53,13 @@ __all__ = [
     "block_until_ready",
     "cache",
     "checkpoint",
+    "clear_caches",
     "custom_jvp",
     "custom_vjp",
     "device_get",
     "device_put",
     "devices",
+    "ensure_compile_time_eval",
     "eval_shape",
     "grad",
     "hessian",
@@ -69,6 +73,8 @@ __all__ = [
     "linearize",
     "make_jaxpr",
     "name_scope",
+    "named_call",
+    "named_scope",
     "numpy",
     "random",
     "remat",

@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import partial
 from types import MethodType
 from typing import Any, overload
+from weakref import WeakSet
 
 import jax
 
@@ -26,7 +27,7 @@ from jaxcore.signature import Call, Settings, function_name, settings_of
 from jaxcore.stages import Lowered, Traced
 from jaxcore.trace import JaxcoreTrace, aval_of, trace_program
 
-__all__ = ["Jitted", "is_deleted", "jit", "jit_program"]
+__all__ = ["Jitted", "clear_caches", "is_deleted", "jit", "jit_program"]
 
 
 def _placement(x: Any) -> Any:
@@ -155,6 +156,7 @@ class Jitted:  # noqa: D101 (its docstring is that of the function)
         self.dispatch = backend.dispatcher(
             fun, self._cache_miss, settings.static_argnums, settings.static_argnames
         )
+        _made.add(self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -287,6 +289,26 @@ class Jitted:  # noqa: D101 (its docstring is that of the function)
         else:
             results = bind_program(program, operands)
         return jax.tree.unflatten(out_tree, state.deliver(results) if stateful else results)
+
+
+_made: WeakSet[Jitted] = WeakSet()
+
+
+def clear_caches() -> None:
+    """Forget everything that any function was traced to and compiled to, JAX's caches included.
+
+    Example:
+      >>> import jaxcore
+      >>> f = jaxcore.jit(lambda x: print("traced") or x)
+      >>> _ = f(1.0), f(1.0)
+      traced
+      >>> jaxcore.clear_caches()
+      >>> _ = f(1.0)
+      traced
+    """
+    jax.clear_caches()
+    for jitted in list(_made):
+        jitted.clear_cache()
 
 
 def jit_program(program: Program) -> Callable[..., list[Any]]:

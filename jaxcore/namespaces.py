@@ -21,7 +21,7 @@ __all__ = ["LEFT_OUT", "NAMESPACES", "TWINS", "listing", "lookup"]
 # What JAX keeps in each namespace, relative to jax and to jaxcore alike.
 _INSIDE = {
     "": "ad_checkpoint custom_batching custom_derivatives debug distributed dlpack dtypes errors "
-    "experimental export ffi flatten_util image lax monitoring nn numpy ops profiler random ref "
+    "experimental export ffi flatten_util image lax monitoring nn numpy ops profiler random "
     "scipy sharding stages test_util tree tree_util typing",
     "experimental": "checkify jet multihost_utils ode sparse",
     "experimental.sparse": "linalg",

@@ -8,14 +8,18 @@ import linecache
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from inspect import CO_GENERATOR
 from types import CodeType, FrameType
+from typing import Any, TypeVar
 
 from jaxcore import backend
 
-__all__ = ["HERE", "Source", "current_source", "name_scope", "resolved", "use_source"]
+__all__ = ["HERE", "Source", "current_source", "name_scope", "named_call", "resolved", "use_source"]
+
+_R = TypeVar("_R")
 
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
@@ -216,6 +220,25 @@ def name_scope(name: str) -> Iterator[None]:
         raise
     finally:
         _state.path = previous
+
+
+def named_call(fun: Callable[..., _R], *, name: str | None = None) -> Callable[..., _R]:
+    """`fun`, called inside ``name_scope(name)``; its own name is the default.
+
+    Example:
+      >>> import jaxcore
+      >>> f = jaxcore.named_call(lambda x: x + 1.0, name="encoder")
+      >>> jaxcore.make_jaxpr(f)(2.0).equations[0].source.path
+      'encoder'
+    """
+    scope = getattr(fun, "__name__", "call") if name is None else name
+
+    @wraps(fun)
+    def named(*args: Any, **kwargs: Any) -> _R:
+        with name_scope(scope):
+            return fun(*args, **kwargs)
+
+    return named
 
 
 def module_path(error: Exception) -> str:

@@ -52,6 +52,11 @@ class JaxcoreTracer(backend.Tracer):
 
     __slots__ = ()
 
+    def _contents(self) -> list[tuple[str, Any]]:
+        """JAX asks: may this value have a derivative, where a function closes over it?"""
+        trivial = self.aval.to_tangent_aval().dtype == backend.float0
+        return [] if trivial else [("tangent", backend.perturbed)]
+
 
 class JaxcoreTrace(backend.Trace):
     """Base of our traces; `process` takes one of our primitives and returns the list of its

@@ -76,6 +76,7 @@ from jaxcore.backend.rules import (
     linearize_jaxpr,
     name_p,
     needs_devices,
+    perturbed,
     platform_index_p,
     put_stores,
     ragged_dot_general_p,

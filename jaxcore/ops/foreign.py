@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from jax.ref import AbstractRef
+
 from jaxcore import backend
 from jaxcore.ir import Var, intern, param_key
 from jaxcore.ops.basic import zeros
@@ -30,7 +32,14 @@ def make_opaque(primitive: backend.JaxPrimitive) -> Primitive:
         if found is None:
             if len(types) > 4096:
                 types.clear()
-            found = types[key] = backend.abstract_eval(primitive, avals, params)
+            found = backend.abstract_eval(primitive, avals, params)
+            if any(isinstance(a, AbstractRef) for a in (*avals, *found[0])):
+                raise NotImplementedError(
+                    f"'{primitive}' works on a mutable reference (jax.Ref), but programs are pure."
+                    "\nFix: return the new value, and carry it through a loop by "
+                    "jaxcore.lax.scan or fori_loop."
+                )
+            types[key] = found
         return found
 
     def type_rule(*avals: Any, **params: Any) -> Any:
