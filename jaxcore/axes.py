@@ -22,6 +22,7 @@ from jaxcore.primitive import Primitive
 __all__ = [
     "Axis",
     "align",
+    "bare_size",
     "axis_key",
     "axis_names",
     "cast_hint",
@@ -46,9 +47,14 @@ class Axis(int):
         return axis
 
 
+def bare_size(size: Any) -> Any:
+    """`size` without a name; in an export it may be symbolic."""
+    return int(size) if isinstance(size, int) else size
+
+
 def axis_key(size: int) -> tuple[Any, ...]:
     """What a batched form depends on: an `Axis` is equal to other integers."""
-    return (int(size), getattr(size, "name", None), getattr(size, "spmd_name", None))
+    return (bare_size(size), getattr(size, "name", None), getattr(size, "spmd_name", None))
 
 
 def axis_names(

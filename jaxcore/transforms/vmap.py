@@ -10,7 +10,7 @@ from typing import Any
 import jax
 
 from jaxcore import backend, errors
-from jaxcore.axes import Axis, axis_key, axis_names
+from jaxcore.axes import Axis, axis_key, axis_names, bare_size
 from jaxcore.ir import Program, Var, intern
 from jaxcore.ops.avals import shaped
 from jaxcore.primitive import Primitive
@@ -63,8 +63,7 @@ class BatchTrace(JaxcoreTrace):
     def named(self) -> Any:
         """Context in which collectives may speak of the mapped axis."""
         spmd_name = getattr(self.size, "spmd_name", None)
-        size = int(self.size) if isinstance(self.size, int) else self.size  # else it is symbolic
-        return backend.named_axis(self.axis_name, size, spmd_name)
+        return backend.named_axis(self.axis_name, bare_size(self.size), spmd_name)
 
     def split(self, x: Any) -> tuple[Any, int | None]:
         if type(x) is BatchTracer and x._trace is self:
@@ -132,7 +131,7 @@ def _batch_program(program: Program, size: int, dims: tuple[int | None, ...]) ->
     args: list[Any] = []
     for aval, dim in zip(program.in_avals, dims, strict=True):
         if dim is not None:
-            shape = (*aval.shape[:dim], int(size), *aval.shape[dim:])
+            shape = (*aval.shape[:dim], bare_size(size), *aval.shape[dim:])
             aval = backend.reshaped(aval, shape, aval.weak_type)
         inputs.append(Var(aval))
         value: Any = StageTracer(stage, inputs[-1], None)
@@ -181,6 +180,7 @@ def vmap(
     axis_name: Any = None,
     axis_size: int | None = None,
     spmd_axis_name: Any = None,
+    sum_match: bool = False,
 ) -> Callable[..., Any]:
     """Map `fun` over an axis of its arguments, as one batched computation.
 
@@ -194,6 +194,7 @@ def vmap(
       axis_size: size of the mapped axis; needed only when nothing is mapped.
       spmd_axis_name: axis or axes of the mesh that the mapped axis is laid out over, for
         `with_sharding_constraint` and `shard_map` inside.
+      sum_match: sum a result over the mapped axis where `out_axes` is None and it depends on it.
 
     Returns:
       The batched function.
@@ -248,7 +249,9 @@ def vmap(
             new_args, new_kwargs = jax.tree.unflatten(tree, tracers)
             outs, out_tree = jax.tree.flatten(fun(*new_args, **new_kwargs))
         out_dims = _axes_leaves(name, jax.tree.unflatten(out_tree, outs), out_axes, "out_axes")
-        results = [_restore(name, trace, x, d) for x, d in zip(outs, out_dims, strict=True)]
+        results = [
+            _restore(name, trace, x, d, sum_match) for x, d in zip(outs, out_dims, strict=True)
+        ]
         trace.invalidate()
         return jax.tree.unflatten(out_tree, results)
 
@@ -301,10 +304,12 @@ def _size(
     return next(iter(sizes))
 
 
-def _restore(name: str, trace: BatchTrace, x: Any, target: int | None) -> Any:
+def _restore(name: str, trace: BatchTrace, x: Any, target: int | None, sum_match: bool) -> Any:
     """The parent's value of a result, its examples at axis `target`."""
     value, dim = trace.split(x)
     if target is None:
+        if dim is not None and sum_match:
+            return value.sum(dim)
         if dim is not None:
             raise ValueError(
                 f"vmap of {name}: out_axes is None for a result that depends on the mapped axis, "
@@ -318,5 +323,6 @@ def _restore(name: str, trace: BatchTrace, x: Any, target: int | None) -> Any:
         shape = aval_of(value).shape
         position = target % (len(shape) + 1)
         expanded = jnp.expand_dims(value, position)
-        return jnp.broadcast_to(expanded, (*shape[:position], int(trace.size), *shape[position:]))
+        size = bare_size(trace.size)
+        return jnp.broadcast_to(expanded, (*shape[:position], size, *shape[position:]))
     return move_dim(value, dim, target % len(aval_of(value).shape))

@@ -208,3 +208,10 @@ def test_several_axes_at_once_say_what_to_do(x):
 
     with pytest.raises(NotImplementedError, match=r"(?s)ppermute.*one axis after the other"):
         jaxcore.vmap(jaxcore.vmap(f, axis_name="j"), axis_name="i")(x)
+
+
+def test_results_are_summed_on_request(x):
+    def f(vmap):
+        return vmap(lambda y: (y * 2, y[0]), out_axes=(None, 0), sum_match=True)(x)
+
+    close(f(jaxcore.vmap), f(jax.vmap))

@@ -146,3 +146,31 @@ def test_a_carry_that_starts_to_vary_says_what_to_do(name):
     )
     with pytest.raises(TypeError, match=r"(?s)\{V:x\}.*pcast.*'x'.*to='varying'"):
         f(X)
+
+
+def around(J, mapped):
+    L = J.lax
+    return {
+        "a scan": J.grad(
+            lambda x: L.scan(lambda c, _: (mapped(c) / 4, c.sum()), x, None, length=3)[0].sum()
+        ),
+        "a branch": J.grad(lambda x: L.cond(x[0, 0] > -1, mapped, lambda x: x * 2, x).sum()),
+        "a loop": lambda x: L.while_loop(
+            lambda s: s[0] < 3, lambda s: (s[0] + 1, mapped(s[1])), (0, x)
+        )[1],
+        "a checkpoint": J.grad(lambda x: J.checkpoint(lambda x: mapped(x) ** 2)(x).sum()),
+        "a product with the Hessian": lambda x: J.jvp(
+            J.grad(lambda x: (mapped(x) ** 2).sum()), (x,), (x,)
+        )[1],
+    }
+
+
+@pytest.mark.parametrize("name", around(jax, None))
+def test_inside_the_rest_of_the_language(name):
+    def mapped(J):
+        body = lambda x: jnp.sin(x) * J.lax.psum(jnp.cos(x), "x")
+        return J.shard_map(body, mesh=MESH, in_specs=P("x"), out_specs=P("x"))
+
+    got = jaxcore.jit(around(jaxcore, mapped(jaxcore))[name])(X / 4)
+    want = jax.jit(around(jax, mapped(jax))[name])(X / 4)
+    np.testing.assert_allclose(got, want, rtol=2e-3, atol=1e-4)

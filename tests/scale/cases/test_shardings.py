@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from jax.experimental.layout import Format, Layout
 
 import jaxcore
 import jaxcore.numpy as jnp
@@ -242,3 +243,11 @@ def test_explicit_axes_are_taken_for_automatic_ones():
         jaxcore.shard_map(lambda a: a, mesh=EXPLICIT, out_specs=P("x"))(x)
     with pytest.raises(NotImplementedError, match=r"(?s)explicit axes.*Fix"):
         jaxcore.jit(jax.shard_map(lambda a: a, mesh=EXPLICIT, in_specs=P(), out_specs=P()))(X)
+
+
+def test_layouts():
+    columns = Format(Layout((1, 0)), on("x"))
+    f = jaxcore.jit(lambda x: x * 2, in_shardings=columns, out_shardings=columns)
+    out = f(jax.device_put(X, columns))
+    assert out.format.layout.major_to_minor == (1, 0) and lies(out, "x")
+    np.testing.assert_allclose(out, X * 2)
