@@ -57,17 +57,16 @@ from .activations import (
     swish,
     tanh,
 )
-from .attention import (
-    MultiHeadAttention,
-    MultiHeadDotProductAttention,
+from .attention import MultiHeadAttention, MultiHeadDotProductAttention
+from .containers import Sequential
+from .convolution import Conv, ConvTranspose
+from .dot_product import (
     combine_masks,
     dot_product_attention,
     dot_product_attention_weights,
     make_attention_mask,
     make_causal_mask,
 )
-from .containers import Sequential
-from .convolution import Conv, ConvTranspose
 from .errors import (
     ImmutableVariableError,
     InputError,

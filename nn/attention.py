@@ -1,132 +1,23 @@
-"""Attention: the function, its masks, and the multi-head layer with Flax linen's parameters.
-
-Shapes: ``q`` queries, ``k`` keys and values, ``h`` heads, ``d`` depth of a head. Queries, keys
-and values are ``(..., length, h, d)``; masks and biases broadcast to ``(..., h, q, k)``.
-"""
+"""Multi-head attention, with Flax linen's parameters; the function is in `dot_product`."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 import jaxcore.numpy as jnp
-from jaxcore import Array, lax, random
+from jaxcore import Array, lax
 
 from . import initializers
-from .activations import softmax
-from .dtypes import as_array, promote
+from .dot_product import (
+    combine_masks,
+    dot_product_attention,
+    dot_product_attention_weights,
+)
 from .errors import InputError, where
 from .linear import DenseGeneral, need_rank
 from .module import Module
 from .normalization import LayerNorm
-
-
-def dot_product_attention_weights(
-    query: Any,
-    key: Any,
-    bias: Any = None,
-    mask: Any = None,
-    broadcast_dropout: bool = True,
-    dropout_rng: Any = None,
-    dropout_rate: float = 0.0,
-    deterministic: bool = False,
-    dtype: Any = None,
-    precision: Any = None,
-) -> Array:
-    """``softmax(query · key / √d + bias)`` where `mask` is True: ``(..., h, q, k)``."""
-    query, key = promote(dtype, query, key)
-    if query.shape[-2:] != key.shape[-2:]:
-        raise InputError(
-            f"attention: the query has shape {query.shape} and the key {key.shape}. Expected "
-            "(..., length, heads, depth) with equal heads and depth."
-        )
-    query = query / math.sqrt(query.shape[-1])
-    scores = jnp.einsum("...qhd,...khd->...hqk", query, key, precision=precision)
-    if bias is not None:
-        scores = scores + bias
-    if mask is not None:  # a large number, not -inf: a row without any key is uniform, not NaN
-        scores = jnp.where(mask, scores, jnp.finfo(scores.dtype).min)
-    weights = softmax(scores)
-    if deterministic or dropout_rate == 0.0:
-        return weights
-    if dropout_rng is None:
-        raise InputError("attention: dropout_rate is not 0, and no dropout_rng was given.")
-    keep = 1.0 - dropout_rate
-    # One draw for all examples and heads, as in linen, saves most of the random numbers.
-    shape = (1,) * (weights.ndim - 2) + weights.shape[-2:] if broadcast_dropout else weights.shape
-    kept = random.bernoulli(dropout_rng, keep, shape).astype(weights.dtype) / keep
-    return weights * kept
-
-
-def dot_product_attention(
-    query: Any,
-    key: Any,
-    value: Any,
-    bias: Any = None,
-    mask: Any = None,
-    broadcast_dropout: bool = True,
-    dropout_rng: Any = None,
-    dropout_rate: float = 0.0,
-    deterministic: bool = False,
-    dtype: Any = None,
-    precision: Any = None,
-) -> Array:
-    """Means of the values, weighted by how well their keys match: ``(..., q, h, d)``.
-
-    Vaswani et al. 2017, https://arxiv.org/abs/1706.03762
-    """
-    query, key, value = promote(dtype, query, key, value)
-    weights = dot_product_attention_weights(
-        query,
-        key,
-        bias,
-        mask,
-        broadcast_dropout,
-        dropout_rng,
-        dropout_rate,
-        deterministic,
-        dtype,
-        precision,
-    )
-    return jnp.einsum("...hqk,...khd->...qhd", weights, value, precision=precision)
-
-
-def make_attention_mask(
-    query_input: Any,
-    key_input: Any,
-    pairwise_fn: Callable[[Any, Any], Any] = jnp.multiply,
-    dtype: Any = jnp.float32,
-) -> Array:
-    """``pairwise_fn(query, key)`` for all pairs: ``(..., q), (..., k) -> (..., 1, q, k)``.
-
-    Of two padding masks this is the pairs in which both tokens are real.
-    """
-    query_input, key_input = as_array(query_input), as_array(key_input)
-    mask = pairwise_fn(query_input[..., :, None], key_input[..., None, :])
-    return as_array(mask[..., None, :, :], dtype)
-
-
-def make_causal_mask(x: Any, dtype: Any = jnp.float32) -> Array:
-    """True where the key is not after the query: ``(..., length) -> (..., 1, length, length)``."""
-    index = jnp.broadcast_to(jnp.arange(jnp.shape(x)[-1], dtype=jnp.int32), jnp.shape(x))
-    return make_attention_mask(index, index, jnp.greater_equal, dtype)
-
-
-def combine_masks(*masks: Any, dtype: Any = jnp.float32) -> Array | None:
-    """Pairs that every mask allows; None stands for "all" and of nothing is None."""
-    given = [m for m in masks if m is not None]
-    if not given:
-        return None
-    if len({m.ndim for m in given}) > 1:
-        raise InputError(
-            f"combine_masks: the masks have shapes {[m.shape for m in given]}. Expected equal "
-            "ranks, (..., heads, q, k); add axes with mask[None]."
-        )
-    mask = given[0]
-    for other in given[1:]:
-        mask = jnp.logical_and(mask, other)
-    return mask.astype(dtype)
 
 
 class MultiHeadAttention(Module):
@@ -207,7 +98,7 @@ class MultiHeadAttention(Module):
             query, key = self._norm("query_ln")(query), self._norm("key_ln")(key)
         if self.decode:
             key, value, mask = self._cached(query, key, value, mask)
-        if kv_heads != self.num_heads:
+        if kv_heads != self.num_heads and self.attention_fn is not dot_product_attention:
             key, value = (jnp.repeat(v, self.num_heads // kv_heads, axis=-2) for v in (key, value))
         options = self._dropout_options(deterministic, dropout_rng)
         if sow_weights:
