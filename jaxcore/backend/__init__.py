@@ -169,7 +169,6 @@ from jaxcore.backend.mesh import (
     proper_effects,
     psum_invariant_p,
     psum_p,
-    pvary,
     pvary_p,
     reduce_scatter_p,
     reshaped,

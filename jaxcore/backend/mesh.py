@@ -37,7 +37,6 @@ UNSPECIFIED = pjit.UNSPECIFIED
 context_mesh = partial(pjit.get_ctx_mesh, False)
 shard_map_p = _shard_map.shard_map_p
 
-add_spmd_axis_names = core.add_spmd_axis_names
 order_wrt_mesh = core.order_wrt_mesh
 
 
@@ -127,11 +126,6 @@ def effect_axes(effects: Iterable[Any]) -> frozenset[Any]:
 def proper_effects(effects: Iterable[Any]) -> frozenset[Any]:
     """`effects` without those that only speak of an axis."""
     return frozenset(e for e in effects if not isinstance(e, core.NamedAxisEffect))
-
-
-def pvary(x: Any, axes: Iterable[Any]) -> Any:
-    """`x` as a value that may vary over `axes` too, under one of JAX's traces."""
-    return core.pvary(x, tuple(axes))
 
 
 @contextmanager
