@@ -38,7 +38,7 @@ def quickstart(lib):
 
 
 def vectorisation(lib):
-    """A function of one example mapped over several, with chosen axes, and per-example gradients."""
+    """A function of one example mapped over several, along chosen axes; gradients by example."""
     jnp = lib.numpy
     x, w = jnp.arange(5.0), jnp.array([2.0, 3.0, 4.0])
 
@@ -57,7 +57,7 @@ def vectorisation(lib):
 
 
 def autodiff(lib):
-    """Gradients of a logistic regression, trees, Hessian-vector products, Jacobians, vjp and jvp."""
+    """Gradients of a logistic regression, Hessian-vector products, Jacobians, vjp, jvp."""
     jnp = lib.numpy
     inputs = jnp.array([[0.52, 1.12, 0.77], [0.88, -1.08, 0.15], [0.52, 0.06, -1.30]])
     targets = jnp.array([True, True, False])
@@ -183,7 +183,7 @@ def control(lib):
 
 
 def rules(lib):
-    """Functions with derivatives of their own: stable log1pexp, clipped gradients, a fixed point."""
+    """Derivatives of their own: stable log1pexp, clipped gradients, a fixed point."""
     jnp = lib.numpy
 
     @lib.custom_jvp
