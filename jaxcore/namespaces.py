@@ -1,8 +1,7 @@
 """JAX's namespaces under ours: a name without a function of ours is JAX's, running on our traces.
 
 A module of ours hands out JAX's names beside its own (`lookup`, `listing`); a namespace without a
-file here, such as ``jaxcore.scipy.special``, is made when it is imported. Where JAX gives one
-function under several paths and we have it natively, all of them give ours (`TWINS`).
+file here, such as ``jaxcore.scipy.fft``, is made when it is imported. docs/api.md is the table.
 """
 
 from __future__ import annotations
@@ -16,14 +15,15 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-__all__ = ["LEFT_OUT", "NAMESPACES", "TWINS", "listing", "lookup"]
+__all__ = ["LEFT_OUT", "NAMESPACES", "listing", "lookup"]
 
 # What JAX keeps in each namespace, relative to jax and to jaxcore alike.
 _INSIDE = {
     "": "ad_checkpoint custom_batching custom_derivatives debug distributed dlpack dtypes errors "
     "experimental export ffi flatten_util image lax monitoring nn numpy ops profiler random "
     "scipy sharding stages test_util tree tree_util typing",
-    "experimental": "checkify jet multihost_utils ode sparse",
+    "experimental": "checkify custom_partitioning jet layout mesh_utils multihost_utils ode pallas "
+    "sparse",
     "experimental.sparse": "linalg",
     "lax": "linalg",
     "nn": "initializers",
@@ -41,9 +41,37 @@ NAMESPACES = frozenset(
     f"{parent}.{name}".lstrip(".") for parent, names in _INSIDE.items() for name in names.split()
 )
 
-TWINS: dict[str, str] = {}
-
-LEFT_OUT: dict[str, str] = {}
+# Namespaces and names of JAX that are not here, by the reason.
+_REASONS = {
+    "JAX's own tracing and lowering; what needs it imports it from jax": "api_util core extend "
+    "interpreters lib experimental.EArray experimental.cur_qdd experimental.fused "
+    "experimental.hijax experimental.primal_tangent_dtype experimental.rnn experimental.thunky",
+    "tools around JAX's runtime, which no program meets; import them from jax": "cloud_tpu_init "
+    "collect_profile example_libraries tools experimental.buffer_callback "
+    "experimental.colocated_python experimental.profiler experimental.serialize_executable "
+    "experimental.topologies experimental.transfer",
+    "it marks JAX's own equations, and the operations of a program do not carry the mark": (
+        "experimental.compute_on experimental.control_deps experimental.overlap "
+        "experimental.scheduling_groups experimental.shard_alike experimental.xla_metadata"
+    ),
+    "programs are pure: return the new value, and carry it through loops": "Ref empty_ref free_ref "
+    "freeze new_ref ref experimental.random",
+    "a leaked tracer is an error where it is used, which names the line that made it": (
+        "check_tracer_leaks checking_leaks"
+    ),
+    "jaxcore.debug.check finds keys that are used twice": "debug_key_reuse experimental.key_reuse",
+    "ours has one derivative": "softmax_custom_jvp",
+    "jaxcore.cache keeps executables on the disk": "experimental.compilation_cache",
+    "jaxcore.export writes programs down": "experimental.jax2tf jax2tf_associative_scan_reductions",
+    "jaxcore.jit takes shardings": "experimental.pjit",
+    "jaxcore.shard_map": "experimental.shard_map",
+    "jaxcore.train writes checkpoints": "experimental.array_serialization",
+    "jaxcore.experimental.pallas writes kernels": "experimental.mosaic",
+    "jit(f).lower(...).cost_analysis() counts by module": "experimental.roofline",
+    "jaxcore.make_jaxpr(f)(x), printed, names lines and modules": "experimental.source_mapper",
+    "jaxcore.__version__ is ours; ask jax for its own": "version",
+}
+LEFT_OUT = {name: why for why, names in _REASONS.items() for name in names.split()}
 
 
 def lookup(module: str, name: str) -> Any:
@@ -59,9 +87,6 @@ def lookup(module: str, name: str) -> Any:
     path = f"{module}.{name}".partition(".")[2]
     if path in NAMESPACES:
         return import_module(f"jaxcore.{path}")
-    if path in TWINS:
-        home, _, twin = TWINS[path].rpartition(".")
-        return getattr(import_module(home), twin)
     if path in LEFT_OUT:
         raise AttributeError(f"jaxcore leaves out jax.{path}: {LEFT_OUT[path]}.")
     found = None if name.startswith("_") else getattr(_theirs(module), name)

@@ -9,6 +9,7 @@ what was compiled.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import jax
@@ -298,13 +299,17 @@ def _with_paths(tree: Any) -> list[tuple[Any, Any]]:
 
 
 def make_jaxpr(
-    fun: Callable[..., Any], static_argnums: int | Sequence[int] = (), return_shape: bool = False
+    fun: Callable[..., Any],
+    static_argnums: int | Sequence[int] = (),
+    axis_env: Sequence[tuple[Any, int]] | None = None,
+    return_shape: bool = False,
 ) -> Callable[..., Any]:
     """A function of example arguments that returns the program of `fun`; print it to read it.
 
     Args:
       fun: function of pytrees of arrays.
       static_argnums: positions of arguments that are not traced.
+      axis_env: named axes that collectives in `fun` may speak of, with their sizes.
       return_shape: also return the tree of the result's types.
 
     Example:
@@ -319,7 +324,10 @@ def make_jaxpr(
 
     @errors.explained
     def traced(*args: Any, **kwargs: Any) -> Any:
-        result = Traced(fun, settings, args, kwargs)
+        with ExitStack() as axes:
+            for name, size in axis_env or ():
+                axes.enter_context(backend.named_axis(name, size))
+            result = Traced(fun, settings, args, kwargs)
         if not return_shape:
             return result.program
         return result.program, result.out_info

@@ -124,11 +124,20 @@ def empty(
     return _constant("zeros", 0, shape, dtype, device, out_sharding)
 
 
-def full(shape: Shape, fill_value: Any, dtype: Any = None, *, device: Any = None) -> Array:
+def full(
+    shape: Shape,
+    fill_value: Any,
+    dtype: Any = None,
+    *,
+    device: Any = None,
+    out_sharding: Any = None,
+) -> Array:
     """`fill_value` repeated to `shape`."""
     value, aval = typed("full", fill_value, 1)
-    if device is not None or (_at_top() and not isinstance(value, backend.Tracer)):
-        return _jnp.full(shape, fill_value, dtype, device=device)
+    placed = device is not None or out_sharding is not None
+    if placed or (_at_top() and not isinstance(value, backend.Tracer)):
+        extra = {} if out_sharding is None else {"out_sharding": out_sharding}
+        return _jnp.full(shape, fill_value, dtype, device=device, **extra)
     kind, weak = (aval.dtype, aval.weak_type) if dtype is None else (user_dtype(dtype), False)
     value = to_dtype(value, kind, weak)
     if not aval.shape:
@@ -138,13 +147,17 @@ def full(shape: Shape, fill_value: Any, dtype: Any = None, *, device: Any = None
     return broadcast_to(value, _sizes(shape))
 
 
-def _like(name: str, value: Any, a: Any, dtype: Any, shape: Any, device: Any) -> Array:
+def _like(
+    name: str, value: Any, a: Any, dtype: Any, shape: Any, device: Any, sharding: Any = None
+) -> Array:
     a, aval = typed(name, a)
+    placed = device is not None or sharding is not None
     top = _at_top() and not isinstance(value, backend.Tracer)
-    if device is not None or top or backend.is_extended(aval.dtype):
+    if placed or top or backend.is_extended(aval.dtype):
+        extra = {} if sharding is None else {"out_sharding": sharding}
         if name == "full_like":
-            return _jnp.full_like(a, value, dtype, shape, device=device)
-        return getattr(_jnp, name)(a, dtype, shape, device=device)
+            return _jnp.full_like(a, value, dtype, shape, device=device, **extra)
+        return getattr(_jnp, name)(a, dtype, shape, device=device, **extra)
     kind, weak = (aval.dtype, aval.weak_type) if dtype is None else (user_dtype(dtype), False)
     sizes = aval.shape if shape is None else _sizes(shape)
     if np.ndim(value):
@@ -156,14 +169,18 @@ def _like(name: str, value: Any, a: Any, dtype: Any, shape: Any, device: Any) ->
     return _filled(to_dtype(value, kind, weak), sizes)
 
 
-def zeros_like(a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Array:
+def zeros_like(
+    a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None, out_sharding: Any = None
+) -> Array:
     """Zeros of the shape and dtype of `a`, unless given."""
-    return _like("zeros_like", 0, a, dtype, shape, device)
+    return _like("zeros_like", 0, a, dtype, shape, device, out_sharding)
 
 
-def ones_like(a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Array:
+def ones_like(
+    a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None, out_sharding: Any = None
+) -> Array:
     """Ones of the shape and dtype of `a`, unless given."""
-    return _like("ones_like", 1, a, dtype, shape, device)
+    return _like("ones_like", 1, a, dtype, shape, device, out_sharding)
 
 
 def empty_like(
@@ -174,10 +191,16 @@ def empty_like(
 
 
 def full_like(
-    a: Any, fill_value: Any, dtype: Any = None, shape: Any = None, *, device: Any = None
+    a: Any,
+    fill_value: Any,
+    dtype: Any = None,
+    shape: Any = None,
+    *,
+    device: Any = None,
+    out_sharding: Any = None,
 ) -> Array:
     """`fill_value` repeated to the shape of `a`, in its dtype, unless given."""
-    return _like("full_like", fill_value, a, dtype, shape, device)
+    return _like("full_like", fill_value, a, dtype, shape, device, out_sharding)
 
 
 # --- from values --------------------------------------------------------------------------------

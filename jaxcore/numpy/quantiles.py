@@ -104,8 +104,12 @@ def percentile(
     keepdims: bool = False,
     *,
     weights: Any = None,
+    out_sharding: Any = None,
 ) -> Array:
-    """`quantile` of the fractions ``q / 100``."""
+    """`quantile` of the fractions ``q / 100``; `out_sharding` is left to JAX."""
+    if out_sharding is not None:
+        settings = {"weights": weights, "out_sharding": out_sharding}
+        return jax.numpy.percentile(a, q, axis, out, overwrite_input, method, keepdims, **settings)
     q = u.divide(arrays("percentile", q, to_float=True)[0], 100)
     return quantile(a, q, axis, out, overwrite_input, method, keepdims, weights=weights)
 

@@ -14,6 +14,7 @@ import jax
 from jaxcore import backend
 from jaxcore.ir import Program, Var
 from jaxcore.ops.call import call_p
+from jaxcore.ops.checkpoint import checkpoint_p
 from jaxcore.ops.cond import cond_p
 from jaxcore.ops.custom import Rule, custom_jvp_p, is_zero
 from jaxcore.ops.custom_vjp import VjpRule, custom_vjp_p
@@ -213,6 +214,7 @@ _FORMS: dict[Any, Callable[..., list[Any]]] = {
     reduce_p: _reduce,
     reduce_window_p: _reduce_window,
     composite_p: lambda args, *, program, **_: run_as_jax(program, args),
+    checkpoint_p: lambda args, *, program, **_: run_as_jax(program, args),
     call_p: lambda args, *, program: run_as_jax(program, args),
     scan_p: _scan,
     while_p: _while,
