@@ -10,7 +10,8 @@ import jax
 from jaxcore import backend, errors
 from jaxcore.axes import cast_hint
 from jaxcore.backend import ShapedArray
-from jaxcore.ir import Equation, Program, Var
+from jaxcore.ir import Atom, Program
+from jaxcore.ops.call import call_p
 from jaxcore.signature import function_name, leaf_path
 from jaxcore.trace import JaxcoreTrace, aval_of, trace_program
 
@@ -51,7 +52,7 @@ def same_type(a: ShapedArray, b: ShapedArray) -> bool:
 
 
 def trace_body(
-    fun: Callable[..., Any], tree: Any, avals: Sequence[Any], name: str
+    fun: Callable[..., Any], tree: Any, avals: Sequence[Any], name: str, shared: bool = True
 ) -> tuple[Program, list[Any], Any]:
     """The program of ``fun(*args)`` for flat arguments of tree `tree`, what it captured, and the
     tree of its result.
@@ -68,24 +69,25 @@ def trace_body(
         out[:] = [out_tree]
         return result
 
-    program, consts = trace_program(flat, avals, name)
+    program, consts = trace_program(flat, avals, name, shared=shared)
     return program, consts, out[0]
 
 
 def trace_carry(
     fun: Callable[..., Any], tree: Any, carry: Sequence[Any], rest: Sequence[Any], name: str
 ) -> tuple[Program, list[Any], Any, list[Any]]:
-    """`trace_body` of a loop's body, and the types of the carry that comes first.
+    """`trace_body` of a loop's body, and the types of the carry that comes first. The program is
+    not shared yet, so that each equation has the line of this body.
 
     A weakly typed carry that the body returns in another dtype, as 0 where floats are added, starts
     as what both promote to.
     """
     avals = [aval_of(x) for x in carry]
-    program, consts, out_tree = trace_body(fun, tree, [*avals, *rest], name)
+    program, consts, out_tree = trace_body(fun, tree, [*avals, *rest], name, shared=False)
     widened = [_widened(a, b) for a, b in zip(avals, program.out_avals, strict=False)]
     if len(widened) == len(avals) and widened != avals:
         avals = widened
-        program, consts, out_tree = trace_body(fun, tree, [*avals, *rest], name)
+        program, consts, out_tree = trace_body(fun, tree, [*avals, *rest], name, shared=False)
     return program, consts, out_tree, avals
 
 
@@ -128,9 +130,8 @@ def check_carry(
     lines = []
     for path, a, x in zip(paths, avals, program.outputs, strict=False):
         if not same_type(a, x.aval):
-            maker = _maker(program, x) if type(x) is Var else None
-            made = f", made at {errors.describe_source(maker.source)}" if maker is not None else ""
-            lines.append(f"  carry{jax.tree_util.keystr(path)}: in {a}, out {x.aval}{made}")
+            leaf = f"carry{jax.tree_util.keystr(path)}"
+            lines.append(f"  {leaf}: in {a}, out {x.aval}{_made(program, x)}")
     if lines:
         hint = cast_hint(avals, program.out_avals[: len(avals)])
         fix = hint or "convert the value in the body, or give init the other type"
@@ -141,5 +142,13 @@ def check_carry(
         )
 
 
-def _maker(program: Program, x: Var) -> Equation | None:
-    return next((eq for eq in program.equations if x in eq.outputs), None)
+def _made(program: Program, x: Atom) -> str:
+    """The primitive and the line that made an output, inside what was called."""
+    for eq in program.equations:
+        if x in eq.outputs:
+            made = f", made by {eq.primitive.name} at {errors.describe_source(eq.source)}"
+            if eq.primitive is not call_p:
+                return made
+            callee = eq.params["program"]
+            return _made(callee, callee.outputs[list(eq.outputs).index(x)]) or made
+    return ""

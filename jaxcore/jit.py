@@ -165,6 +165,7 @@ class Jitted:  # noqa: D101 (its docstring is that of the function)
             self._refuse(error, args, kwargs)
             raise
 
+    @errors.explained
     def _refuse(self, error: Exception, args: Any, kwargs: Any) -> None:
         """Raise in our words what JAX's dispatcher has just refused."""
         message = str(error)

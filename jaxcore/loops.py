@@ -11,6 +11,7 @@ import numpy as np
 from jaxcore import backend, errors
 from jaxcore.bodies import check_carry, ours, promoted, require_function, trace_body, trace_carry
 from jaxcore.control import scan
+from jaxcore.ir import intern
 from jaxcore.ops.loop import while_p
 from jaxcore.signature import function_name
 from jaxcore.trace import aval_of, bind
@@ -71,6 +72,7 @@ def while_loop(
     in_tree = jax.tree_util.treedef_tuple([tree])
     body, consts, out_tree, avals = trace_carry(body_fun, in_tree, carry, [], "body")
     check_carry(f"while_loop of {name}", init_val, tree, out_tree, avals, body)
+    body = intern(body)
     test, test_consts, test_tree = trace_body(cond_fun, in_tree, avals, "cond")
     got = test.out_avals
     leaf = jax.tree_util.treedef_is_leaf(test_tree)

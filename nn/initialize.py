@@ -23,7 +23,7 @@ import numpy as np
 
 import jaxcore
 import jaxcore.numpy as jnp
-from jaxcore import lax, random, tree
+from jaxcore import errors, lax, random, tree
 
 from . import initializers
 from .arrays import split_arrays
@@ -317,7 +317,7 @@ def check_shape(path: Path, value: Any, args: tuple[Any, ...], kind: str) -> Non
     if got is not None and tuple(got) != tuple(expected):
         raise ParameterShapeError(
             f"{where(path[1:-1], kind)}: the given parameter '{'/'.join(path)}' has shape "
-            f"{tuple(got)}. Expected {tuple(expected)}, from the layer's configuration and its "
-            "input. Check that the variables belong to this model and that the input has the "
-            "width (last axis) the model was initialised with."
+            f"{tuple(got)}, {errors.describe_type(value)}. Expected {tuple(expected)}, from the "
+            "layer's configuration and its input. Check that the variables belong to this model "
+            "and that the input has the width (last axis) the model was initialised with."
         )

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 
 class TrainError(Exception):
-    """A mistake in how a task, its data or a trainer was set up."""
+    """A mistake in how a task, its data or a trainer was set up.
+
+    Fix: the message says what was got, what was expected, and what to do.
+    """
 
 
 class ScalarLossError(TrainError):
-    """A loss or metric was averaged over the batch although some rows of it are padding."""
+    """A loss or metric was averaged over the batch although some rows of it are padding.
+
+    Fix: return one value for each row; the trainer takes the mean over the rows that are real.
+    """
 
 
 class CheckpointError(TrainError):
-    """A checkpoint is missing, damaged, or belongs to another model."""
+    """A checkpoint is missing, damaged, or belongs to another model.
+
+    Fix: restore with the model and optimiser that it was saved with, or start without resume.
+    """
 
 
 def explain(problem: str, *, got: object, expected: object, fix: str) -> str:

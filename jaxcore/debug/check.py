@@ -17,6 +17,7 @@ from jaxcore import eager
 from jaxcore.debug import rules
 from jaxcore.debug.running import Operation, Runner, watching
 from jaxcore.errors import classes, describe_source, describe_type
+from jaxcore.errors.fixes import documented_fix
 from jaxcore.primitive import Primitive
 from jaxcore.source import Source
 
@@ -130,10 +131,9 @@ def _step(op: Operation) -> str:
 def _error(kind: type[classes.CheckError], op: Operation, what: str) -> classes.CheckError:
     operands = ", ".join(describe_type(x) for x in op.operands)
     module = f"\n  Module: {op.module}" if op.module else ""
-    fix = " ".join((kind.__doc__ or "").partition("Fix:")[2].split())
     return kind(
         f"{what}{_step(op)}\n  Operands of {op.primitive.name}: {operands}{module}"
-        f"\n  Your line: {describe_source(op.source)}\n  Fix: {fix}"
+        f"\n  Your line: {describe_source(op.source)}\n  Fix: {documented_fix(kind)}"
     )
 
 

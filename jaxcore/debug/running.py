@@ -154,13 +154,14 @@ def _while(runner: Runner, args: Sequence[Any], params: dict[str, Any]) -> list[
     n_cond, n_body = params["n_cond"], params["n_body"]
     test, body = args[:n_cond], args[n_cond : n_cond + n_body]
     carry = list(args[n_cond + n_body :])
-    count = 0
-    while True:
+    count, limit = 0, params.get("max_steps")
+    while count != limit:
         with runner.step(count):
             if not bool(runner.run(params["cond"], [*test, *carry])[0]):
                 return carry
             carry = runner.run(params["body"], [*body, *carry])
         count += 1
+    return carry
 
 
 def _cond(runner: Runner, args: Sequence[Any], params: dict[str, Any]) -> list[Any]:

@@ -14,6 +14,8 @@ from typing import Any as _Any
 from jaxcore import namespaces as _namespaces
 from jaxcore.errors.boundary import Boundary, explain, explained, located, raised, with_source
 from jaxcore.errors.classes import (
+    AxisError,
+    BroadcastError,
     CheckError,
     ConcretizationTypeError,
     DonatedArrayError,
@@ -36,7 +38,9 @@ from jaxcore.errors.names import Finder, Name, argument_names, name_of, stand_in
 from jaxcore.errors.values import check_live, deleted, leaked, not_an_array, origin
 
 __all__ = [
+    "AxisError",
     "Boundary",
+    "BroadcastError",
     "CheckError",
     "ConcretizationTypeError",
     "DonatedArrayError",

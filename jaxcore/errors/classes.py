@@ -5,6 +5,8 @@ from __future__ import annotations
 import jax
 
 __all__ = [
+    "AxisError",
+    "BroadcastError",
     "CheckError",
     "ConcretizationTypeError",
     "DonatedArrayError",
@@ -38,6 +40,26 @@ class DonatedArrayError(RuntimeError, ValueError):
     It is a RuntimeError and a ValueError because JAX raises the one or the other, by version.
 
     Fix: use the result of the call that took the array, or do not donate the argument.
+    """
+
+
+class BroadcastError(TypeError, ValueError):
+    """The shapes of operands do not fit together.
+
+    It is a TypeError and a ValueError because JAX raises the one for equal ranks and the other
+    for different ones.
+
+    Fix: shapes are aligned from the right and must be equal or 1 along each axis; reshape, or add
+    an axis with x[:, None].
+    """
+
+
+class AxisError(ValueError, IndexError):
+    """An axis is asked for that the array does not have.
+
+    It is a ValueError and an IndexError, as NumPy's is; JAX raises the one or the other.
+
+    Fix: count axes from 0 to ndim - 1, or from -1 backwards.
     """
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from jaxcore.errors import classes
 
-__all__ = ["fix_for"]
+__all__ = ["documented_fix", "fix_for"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ _FIXES = [
     ),
     _Fix(
         TypeError,
-        r"does not accept dtypes? .*key<",
+        r"does not accept dtypes? .*key<|keys have no arithmetic",
         "keys are no numbers: make new ones with jaxcore.random.split or fold_in, and draw numbers "
         "with jaxcore.random.normal and its kin.",
     ),
@@ -233,6 +233,81 @@ _FIXES = [
         "add a leading axis, or leave the argument out of what is mapped over.",
     ),
     _Fix(
+        Exception,
+        r"\b1-?[dD]\b|1-dimensional|one-dimensional|at least 2D|rank at least|more than 2 dim"
+        r"|1d or 2d|only support|must have rank",
+        "reshape the array to that rank, or map over its further dimensions with jaxcore.vmap.",
+    ),
+    _Fix(
+        ValueError,
+        r"single ellipsis",
+        "write ... once; it stands for all dimensions that are not named.",
+    ),
+    _Fix(
+        IndexError,
+        r"boolean index did not match",
+        "a mask has the sizes of the dimensions that it indexes.",
+    ),
+    _Fix(
+        ValueError,
+        r"must have a leading axis",
+        "pass what is the same in every step through the carry, or capture it in the body.",
+    ),
+    _Fix(
+        ValueError,
+        r"leading sizes|neither xs nor length",
+        "give arrays of one leading size, or length alone.",
+    ),
+    _Fix(
+        TypeError,
+        r"pair \(carry, y\)",
+        "return carry, None where nothing is to be stacked.",
+    ),
+    _Fix(
+        TypeError,
+        r"boolean scalar",
+        "compare (x > 0), and reduce an array with jaxcore.numpy.any or all.",
+    ),
+    _Fix(
+        TypeError,
+        r"not a valid JAX type",
+        "convert it to an array, leave it out, or mark the argument static.",
+    ),
+    _Fix(
+        TypeError,
+        r"must be (a function|functions)|callable",
+        "pass the function itself, not what it returns.",
+    ),
+    _Fix(
+        TypeError,
+        r"branches .* same structure",
+        "return the same dicts, tuples and lists from every branch.",
+    ),
+    _Fix(
+        TypeError,
+        r"predicate|index must be an integer scalar|takes? .*positional argument"
+        r"|missing \d+ required|not callable",
+        "check the number, the order and the types of the arguments.",
+    ),
+    _Fix(
+        Exception,
+        r"must be integer|integer type|not supported for input types|must be square|core dimension",
+        "convert the operand with x.astype(...), and check the shapes that the function expects.",
+    ),
+    _Fix(
+        Exception,
+        r"permutation|[Ii]nconsistent number of elements|non-negative sizes|Invalid order|expected "
+        r"one of|'order' argument",
+        "check this argument against the function's documentation.",
+    ),
+    _Fix(
+        ValueError,
+        r"pytree structure error|Custom node type mismatch|Dict key mismatch|arity mismatch"
+        r"|structure of",
+        "the trees must have the same keys and nesting; optimiser state belongs to the parameters "
+        "that it was initialised with.",
+    ),
+    _Fix(
         OverflowError,
         "",
         "use a float, a smaller number, or enable x64 (JAX_ENABLE_X64=1).",
@@ -246,4 +321,13 @@ def fix_for(error: Exception) -> str:
     for row in _FIXES:
         if isinstance(error, row.kind) and re.search(row.words, message):
             return row.text
+    return documented_fix(type(error))
+
+
+def documented_fix(kind: type[BaseException]) -> str:
+    """What the docstring of a class of errors, or of its base, says after ``Fix:``."""
+    for base in kind.__mro__:
+        _, found, fix = (base.__dict__.get("__doc__") or "").partition("Fix:")
+        if found:
+            return " ".join(fix.split())
     return ""

@@ -48,12 +48,13 @@ class Failure:
     Attributes:
       user: the innermost line of the user's.
       operation: the innermost line outside the engine, which may be one of a layer's.
-      called: what `operation` called, a frame of the engine; None if it raised by itself.
+      called, user_called: the frames that they called; None if there is none.
     """
 
     user: Spot
     operation: Spot
     called: FrameType | None
+    user_called: FrameType | None
 
 
 def locate(traceback: TracebackType | None) -> Failure | None:
@@ -75,8 +76,8 @@ def locate(traceback: TracebackType | None) -> Failure | None:
     if at is None:
         return None
     last = max(i for i, spot in enumerate(spots) if i == at or not is_engine(spot.filename))
-    called = spots[last + 1].frame if last + 1 < len(spots) else None
-    return Failure(spots[at], spots[last], called)
+    called = [spot.frame for spot in spots[1:]] + [None]
+    return Failure(spots[at], spots[last], called[last], called[at])
 
 
 def _stack(frame: FrameType | None) -> list[Spot]:

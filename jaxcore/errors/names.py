@@ -6,6 +6,7 @@ ways to find names; a value is then found by identity, through the tracers that 
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -86,12 +87,13 @@ def argument_names(
 
 
 def _leaf(path: str, function: str) -> Name:
-    head, *keys = path.replace("]", "").split("[")
-    short = "/".join(key.strip("'\"") for key in keys)
-    if "." in head:  # a field of a dataclass or a NamedTuple
-        head, *fields = head.split(".")
-        short = "/".join([*fields, *([short] if short else [])])
-    return Name(short.replace(".", "/"), f"{path} of {function}")
+    """``params['w'].value`` is called ``w/value``; numbers alone say less than a variable."""
+    keys = re.findall(r"\['?([^\]']+)'?\]|\.(\w+)", path)
+    parts = ["".join(key) for key in keys]
+    if path.startswith(("args[", "kwargs[")):  # the first key is the argument's own name
+        parts = parts[1:]
+    short = "" if all(part.isdigit() for part in parts) else "/".join(parts)
+    return Name(short, f"{path} of {function}")
 
 
 def stand_ins(values: Sequence[Any], outer: Sequence[Any]) -> Finder:

@@ -29,20 +29,25 @@ _PRODUCTS = ("matmul", "dot")  # functions that are shown as the operator
 
 
 def operand_lines(failure: Failure) -> list[str]:
-    """``x float32[2,8] @ blocks_1/up/kernel float32[9,4]``, and where such leaves come from."""
-    node = expression(failure.operation.frame.f_code, failure.operation.instruction)
-    given = _arguments(failure.called)
+    """``x float32[2,8] @ blocks_1/up/kernel float32[9,4]``, and where such leaves come from; of the
+    user's line where the operation has no operands to show.
+    """
+    lines = _lines(failure.operation, failure.called)
+    return lines or _lines(failure.user, failure.user_called)
+
+
+def _lines(spot: Spot, called: FrameType | None) -> list[str]:
+    node = expression(spot.frame.f_code, spot.instruction)
+    given = _arguments(called)
     found: list[tuple[str, Any]] = []
     sign = ", "
     if node is not None:
         parts, sign = _parts(node)
-        found = _values(parts, failure.operation, given)
-    arrays = [(text, x) for text, x in found if is_arraylike(x)]
-    if not arrays:
+        found = _values(parts, spot, given)
+    if not any(is_arraylike(x) for _, x in found):
         found, sign = given, ", "
-        arrays = [(text, x) for text, x in found if is_arraylike(x)]
-    shown = found if sign != ", " else arrays
-    if not arrays:
+    shown = found if sign != ", " else [(text, x) for text, x in found if is_arraylike(x)]
+    if not shown:
         return []
     names = [name_of(x) for _, x in shown]
     texts = [_operand(text, x, name) for (text, x), name in zip(shown, names, strict=True)]
@@ -119,7 +124,7 @@ def _values(
             value = left.pop(0)[1]
         if value is not _UNKNOWN and not isinstance(value, ModuleType):
             found += _expanded(ast.unparse(part), value)
-    return found + left
+    return found if any(is_arraylike(x) for _, x in found) else found + left
 
 
 def _expanded(text: str, value: Any) -> list[tuple[str, Any]]:

@@ -49,10 +49,9 @@ def leaked(x: Any) -> Exception:
 def not_an_array(x: Any, where: str) -> TypeError:
     """The error for a leaf that is not a valid array."""
     return TypeError(
-        f"{where} is {x!r} of type {type(x).__name__}, which is not a valid JAX type: expected "
-        f"an array, a NumPy array "
-        "or a Python number.\nFix: convert it, or mark the argument static with static_argnums "
-        "or static_argnames."
+        f"{where} is {x!r} of type {type(x).__name__}, which is not a valid JAX type: expected an "
+        "array, a NumPy array or a Python number.\n  Fix: convert it, leave it out, or mark the "
+        "argument static with static_argnums or static_argnames."
     )
 
 

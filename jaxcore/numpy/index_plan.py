@@ -24,7 +24,7 @@ from jaxcore.ops.rules import full, kind_of
 from jaxcore.ops.shape import broadcast_in_dim_p, iota_p
 from jaxcore.trace import aval_of, bind
 
-__all__ = ["GatherPlan", "Unusual", "gather_plan", "int_dtype", "normalised"]
+__all__ = ["GatherPlan", "Unusual", "gather_plan", "int_dtype", "normalised", "within"]
 
 
 class Unusual(Exception):
@@ -74,6 +74,21 @@ def normalised(i: Any, size: int) -> Any:
         return np.where(i < 0, i + dtype.type(size), i)
     i = convert(i, dtype)
     return select(lt(i, dtype.type(0)), add(i, dtype.type(size)), i)
+
+
+def within(item: int, axis: int, size: int) -> int:
+    """A known position counted from the front.
+
+    Raises:
+      IndexError: it is outside the array.
+    """
+    if -size <= item < size:
+        return item + size if item < 0 else item
+    raise IndexError(
+        f"index {item} is out of bounds for axis {axis} with size {size}. Fix: correct the index, "
+        'or say what should happen outside: x.at[i].get(mode="clip"), '
+        'x.at[i].set(v, mode="drop").'
+    )
 
 
 def _classify(
@@ -134,12 +149,16 @@ def _consumes(item: Any) -> int:
 
 
 def gather_plan(
-    shape: tuple[int, ...], items: tuple[Any, ...], normalize: bool = True
+    shape: tuple[int, ...],
+    items: tuple[Any, ...],
+    normalize: bool = True,
+    bounded: bool = True,
 ) -> GatherPlan:
     """The gather of ``x[items]`` for x of `shape`.
 
     Raises:
       Unusual: for what is left to JAX.
+      IndexError: an integer is outside the array, and `bounded` because nobody said what then.
     """
     if backend.is_symbolic(shape):
         raise Unusual
@@ -157,6 +176,8 @@ def gather_plan(
     values: dict[int, Any] = {}  # position of each item that picks elements, ready to use
     axis = 0
     for n, (kind, value) in enumerate(entries):
+        if kind == "int" and bounded:
+            within(value, axis, shape[axis])
         if kind in ("array", "int"):
             values[n] = _position(kind, value, shape[axis], dtype, normalize)
         axis += kind != "new"
@@ -192,7 +213,10 @@ def gather_plan(
         if n in values:
             if not advanced:
                 if shape[x_axis] == 0:
-                    raise IndexError(f"index is out of bounds for axis {x_axis} with size 0")
+                    raise IndexError(
+                        f"index is out of bounds for axis {x_axis} with size 0. Fix: there is "
+                        "nothing to take from an empty array."
+                    )
                 parts.append((values[n], len(batch)))
                 collapsed.append(x_axis)
                 mapped.append(x_axis)

@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxcore import backend
 from jaxcore.backend import ShapedArray
-from jaxcore.numpy.index_plan import Unusual, gather_plan, int_dtype, normalised
+from jaxcore.numpy.index_plan import Unusual, gather_plan, int_dtype, normalised, within
 from jaxcore.numpy.operand import typed
 from jaxcore.ops.convert import convert
 from jaxcore.ops.indexing import FILL, GatherDims, Mode, dynamic_slice_p, gather_p
@@ -34,8 +34,8 @@ def index_array(x: Any, idx: Any) -> Array:
     """``x[idx]``.
 
     Raises:
-      IndexError: too many indices, an index that is neither integer, slice, mask nor array, or a
-        slice whose bounds are traced.
+      IndexError: too many indices, an integer outside the array (JAX takes the nearest element), an
+        index that is neither integer, slice, mask nor array, or a slice whose bounds are traced.
     """
     items = idx if type(idx) is tuple else (idx,)
     key = _static_key(items)
@@ -112,9 +112,7 @@ def _static_plan(shape: tuple[int, ...], key: tuple[Any, ...]) -> tuple[Any, ...
         axis = len(starts)
         size = shape[axis]
         if type(item) is int:
-            if size == 0:
-                raise IndexError(f"index is out of bounds for axis {axis} with size 0")
-            start = min(max(item + size if item < 0 else item, 0), size - 1)
+            start = within(item, axis, size)
             starts.append(start)
             limits.append(start + 1)
             strides.append(1)
@@ -222,7 +220,9 @@ def gather_items(
     Raises:
       Unusual: the index holds what is left to JAX.
     """
-    plan = gather_plan(shape, items, settings.get("normalize", True))
+    plan = gather_plan(
+        shape, items, settings.get("normalize", True), settings.get("mode") is None
+    )
     aval = aval_of(x)
     if 0 in plan.slice_shape:
         return full(0, ShapedArray(plan.slice_shape, aval.dtype, weak_type=aval.weak_type))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from operator import index
 from typing import Any
 
 import jax
 import numpy as np
 
-from jaxcore import backend
+from jaxcore import backend, errors
 from jaxcore.backend import ShapedArray
 from jaxcore.numpy.promote import array, float_dtype, promoted
 from jaxcore.ops.convert import convert
@@ -70,9 +71,12 @@ def axis_index(axis: Any, ndim: int) -> int:
     Raises:
       ValueError: it is not one of `ndim` axes.
     """
-    i = axis.__index__()
+    i = index(axis)
     if not -ndim <= i < ndim:
-        raise ValueError(f"axis {i} is out of bounds for array of dimension {ndim}")
+        raise errors.AxisError(
+            f"axis {i} is out of bounds for array of dimension {ndim}. Fix: use an axis in "
+            f"[{-ndim}, {ndim})."
+        )
     return i % ndim
 
 

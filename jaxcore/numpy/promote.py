@@ -71,7 +71,13 @@ def promoted(*args: Any) -> tuple[Any, bool]:
     found = _result_types.get(tuple(key))
     if found is None:
         shown = [a if type(a) in _PYTHON else _Typed(aval_of(a)) for a in args]
-        dtype, weak = jax.dtypes.result_type(*shown, return_weak_type_flag=True)
+        try:
+            dtype, weak = jax.dtypes.result_type(*shown, return_weak_type_flag=True)
+        except ValueError as error:  # JAX's operations refuse keys by a TypeError
+            if not any(backend.is_extended(aval_of(a).dtype) for a in args):
+                raise
+            types = ", ".join(str(aval_of(a)) for a in args)
+            raise TypeError(f"random keys have no arithmetic, got {types}: {error}") from None
         found = _result_types[tuple(key)] = (np.dtype(dtype) if not _is_key(dtype) else dtype, weak)
     return found
 
@@ -191,7 +197,7 @@ def common_shape(
                 out[offset + i] = n
             elif n not in (1, m):
                 listed = ", ".join(str(tuple(s)) for s in shapes)
-                error = TypeError(
+                error = errors.BroadcastError(
                     f"{name} got incompatible shapes for broadcasting: {listed}. Fix: shapes are "
                     "aligned from the right and must be equal or 1 along each axis; reshape, or "
                     "add an axis with x[:, None]."

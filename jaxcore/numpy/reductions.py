@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxcore import backend
+from jaxcore import backend, errors
 from jaxcore.numpy import ufuncs as u
 from jaxcore.numpy.elementwise import where as choose
 from jaxcore.numpy.promote import array
@@ -86,7 +86,7 @@ def canonical_axis(axis: Any, rank: int) -> int:
     """`axis` as a number in [0, rank)."""
     i = operator.index(axis)
     if not -rank <= i < rank:
-        raise ValueError(
+        raise errors.AxisError(
             f"axis {i} is out of bounds for array of dimension {rank}. Fix: use an axis in "
             f"[{-rank}, {rank})."
         )

@@ -203,7 +203,7 @@ def _scatter(
                 FutureWarning,
                 stacklevel=4,
             )
-    plan = gather_plan(aval.shape, items, wrap_negative_indices)
+    plan = gather_plan(aval.shape, items, wrap_negative_indices, mode is None)
     if 0 in plan.slice_shape:
         return x
     common = promoted(x, y)[0] if aval_of(y).dtype != aval.dtype else aval.dtype

@@ -46,8 +46,7 @@ def _check_tangents(
     if tree != t_tree:
         raise TypeError(
             f"{kind} of {name}: primals and tangents must have the same tree structure; got "
-            f"{tree} and "
-            f"{t_tree}."
+            f"{tree} and {t_tree}. Fix: build the tangents with jaxcore.tree.map over the primals."
         )
     for i, (p, t) in enumerate(zip(p_leaves, t_leaves, strict=True)):
         want, got = aval_of(p).to_tangent_aval(), aval_of(t)
@@ -55,7 +54,8 @@ def _check_tangents(
             path = leaf_path((primals, {}), i, fun)
             raise (TypeError if want.dtype != got.dtype else ValueError)(
                 f"{kind} of {name}: primal {path} has type {aval_of(p)}, so its tangent must be "
-                f"{want.dtype}{list(want.shape)}, but got {got}."
+                f"{want.dtype}{list(want.shape)}, but got {got}. Fix: give each primal a tangent "
+                "of its shape and dtype (float0 for integers), for example with ones_like."
             )
     return p_leaves, t_leaves, tree
 
@@ -110,6 +110,7 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
     leaves, tree = jax.tree.flatten(primals)
     value, aux, out_tree, linear = _linearize_tree(fun, leaves, tree, has_aux, name)
 
+    @errors.explained
     def f_jvp(*tangents: Any) -> Any:
         _, t_leaves, _ = _check_tangents(
             fun, "linearize", jax.tree.unflatten(tree, leaves), tuple(tangents)
@@ -134,7 +135,7 @@ def flatten_aux(
         if not isinstance(result, tuple) or len(result) != 2:
             raise TypeError(
                 f"{function_name(fun)} must return a pair (value, aux) because has_aux=True, but "
-                f"returned {type(result).__name__}."
+                f"returned {type(result).__name__}. Fix: return both, or leave has_aux out."
             )
         value, value_tree = jax.tree.flatten(result[0])
         rest, rest_tree = jax.tree.flatten(result[1])
@@ -174,12 +175,13 @@ class _VJP:
     def __init__(self, linear: LinearMap, in_tree: Any, out_tree: Any, name: str) -> None:
         self.linear, self.in_tree, self.out_tree, self.name = linear, in_tree, out_tree, name
 
+    @errors.explained
     def __call__(self, cotangent: Any) -> Any:
         leaves, tree = jax.tree.flatten(cotangent)
         if tree != self.out_tree:
             raise ValueError(
                 f"vjp of {self.name}: the cotangent must have the structure of the output, "
-                f"{self.out_tree}; got {tree}."
+                f"{self.out_tree}; got {tree}. Fix: build it with jaxcore.tree.map over the output."
             )
         for x, aval in zip(leaves, self.linear.out_avals, strict=False):
             want, got = aval.to_tangent_aval(), aval_of(x)

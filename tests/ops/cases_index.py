@@ -24,7 +24,7 @@ MASK = np.array([True, False, True, True])
 def static(np_like: Any, x: Any, i: Any, b: Any, half: Any) -> Any:
     return (
         x[0], x[-1], x[1:3], x[::-1], x[::2, ::-2], x[None], x[..., 0], x[0, ..., None], x[3:1],
-        x[-2:, None, 0], x[:, 9:], x[7], i[1, 2], b[:, 1:], half[::3, -1], x[()], x[:, :0],
+        x[-2:, None, 0], x[:, 9:], x[3], i[1, 2], b[:, 1:], half[::3, -1], x[()], x[:, :0],
         x[np.int64(1), : np.int64(2)], x[..., ::-1, :], i[2:0:-1],
     )  # fmt: skip
 
