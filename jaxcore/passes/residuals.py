@@ -91,6 +91,7 @@ def rewired(
 
 _SOURCE, _SINK = "source", "sink"
 _INFINITE = 1 << 60
+_SYMBOLIC = 1024
 
 
 class _Network:
@@ -120,7 +121,7 @@ class _Network:
 
     def _search(self) -> dict[Any, Any]:
         """Breadth first from the source along what has capacity left: each node's predecessor."""
-        parent = {_SOURCE: None}
+        parent: dict[Any, Any] = {_SOURCE: None}
         queue = deque([_SOURCE])
         while queue:
             a = queue.popleft()
@@ -134,8 +135,8 @@ class _Network:
 
 
 def bytes_of(aval: Any) -> int:
-    """Bytes of a value of type `aval`."""
+    """Bytes of a value of type `aval`; a symbolic size counts as many."""
     size = getattr(aval.dtype, "itemsize", 8)
     for n in aval.shape:
-        size *= n
+        size *= n if isinstance(n, int) else _SYMBOLIC
     return size

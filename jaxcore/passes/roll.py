@@ -281,10 +281,10 @@ def _equations(loop: _Loop, plan: _Plan) -> list[Equation]:
     given = set(finals)
     for stack in loop.ys:
         if stack.what[0] == "output":
-            rows = [(i, v) for i, v in enumerate(stack.keys) if v in plan.used and v not in given]
-            given.update(v for _, v in rows)
-            if rows:
-                emitted += unstack_equations(stack.var, rows, line)
+            single = [(i, v) for i, v in enumerate(stack.keys) if v in plan.used and v not in given]
+            given.update(v for _, v in single)
+            if single:
+                emitted += unstack_equations(stack.var, single, line)
     return emitted
 
 
