@@ -3,17 +3,20 @@
 The functions imported here record our primitives directly; every other name is JAX's function,
 which runs on our tracers.
 
-promote, factory      dtypes and shapes that operands take; functions made from a primitive
+promote, operand      dtypes, shapes and kinds that operands take
+factory, composite    functions made from a primitive; functions of many operations
 ufuncs, elementwise   elementwise functions: one primitive each, and made of several
 logic, rounding       truth, NaN and closeness; rounding
-special               logarithms, angles, parts of complex numbers
-reductions, statistics, sorting
-operators             operators and methods of our tracers
+special, floats       logarithms, angles, parts of complex numbers; of floats; divisors
+reductions, statistics, covariance, quantiles, nan_reductions, histograms
+sorting, running, searching, distinct, sets
+operators, methods    operators and methods of our tracers
 shapes, rearrange     the shape of one array, and the order of its elements
-joining, creation     several arrays into one and back; new arrays
+joining, padding, editing, diagonals, choosing, positions
+creation, ranges, windows, polynomials, differences, views
+mapping               functions applied along axes
 linalg_products, einsum
 indexing, index_plan  ``x[...]``; picking: take; updates: ``x.at[...]``
-methods               their methods on our tracers
 lax_*                 what `jaxcore.lax` exports of all this
 """
 
@@ -107,10 +110,10 @@ from jaxcore.numpy.quantiles import (
 from jaxcore.numpy.histograms import (
     bincount, digitize, histogram, histogram2d, histogram_bin_edges, histogramdd,
 )
-from jaxcore.numpy.sets import (
-    intersect1d, isin, setdiff1d, setxor1d, union1d, unique, unique_all, unique_counts,
-    unique_inverse, unique_values,
+from jaxcore.numpy.distinct import (
+    unique, unique_all, unique_counts, unique_inverse, unique_values,
 )
+from jaxcore.numpy.sets import intersect1d, isin, setdiff1d, setxor1d, union1d
 from jaxcore.numpy.windows import (
     bartlett, blackman, convolve, correlate, hamming, hanning, kaiser,
 )

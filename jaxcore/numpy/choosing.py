@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxcore.numpy.composite import composite
 from jaxcore.numpy.creation import asarray
 from jaxcore.numpy.elementwise import clip, remainder, where
 from jaxcore.numpy.joining import unstack
@@ -24,6 +25,7 @@ __all__ = ["choose", "piecewise", "select"]
 Array = jax.Array
 
 
+@composite()
 def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0) -> Array:
     """For each element, the choice of the first condition that holds, or `default`.
 

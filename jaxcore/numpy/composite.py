@@ -31,6 +31,8 @@ def composite(*static: str) -> Callable[[F], F]:
         def prepared(x: Any, is_static: bool) -> Any:
             if is_static:
                 return tuple(x) if isinstance(x, list) else x
+            if type(x) in (list, tuple):
+                return type(x)([prepared(item, False) for item in x])
             return x.__jax_array__() if hasattr(x, "__jax_array__") else x
 
         @wraps(function)

@@ -139,7 +139,7 @@ def nanmean(
     return div(nansum(a, axis, dtype, out, keepdims, where=where), count)
 
 
-@composite("axis", "dtype", "out", "ddof", "keepdims")
+@composite("axis", "dtype", "ddof", "keepdims")
 def nanvar(
     a: Any,
     axis: Axis = None,

@@ -11,6 +11,7 @@ import numpy as np
 from jaxcore import backend
 from jaxcore.numpy import reductions as r
 from jaxcore.numpy import ufuncs as u
+from jaxcore.numpy.composite import composite
 from jaxcore.numpy.operand import as_array, concrete
 from jaxcore.numpy.ranges import linspace
 from jaxcore.numpy.rearrange import flip
@@ -86,21 +87,26 @@ def pad(
         return _constant(x, widths, kwargs.get("constant_values", 0))
     if mode == "empty":
         return _constant(x, widths, 0)
+    ends = tuple(_pairs(x.ndim, kwargs.get("end_values", 0), "end_values"))
+    length = kwargs.get("stat_length")
+    length = None if length is None else tuple(_pairs(x.ndim, length, "stat_length"))
+    return _computed(x, tuple(widths), mode, kwargs.get("reflect_type", "even"), ends, length)
+
+
+@composite("widths", "mode", "kind", "ends", "length")
+def _computed(x: Any, widths: Pairs, mode: str, kind: str, ends: Pairs, length: Any) -> Array:
+    """Padded along one axis after the other."""
     for axis, width in enumerate(widths):
         if mode in ("edge", "wrap", "reflect", "symmetric"):
             if not x.shape[axis]:
                 if any(width):
                     raise ValueError(f"Cannot apply '{mode}' padding to empty axis {axis}")
                 continue
-            x = _repeated(x, axis, width, mode, kwargs.get("reflect_type", "even"))
+            x = _repeated(x, axis, width, mode, kind)
         elif mode == "linear_ramp":
-            ends = _pairs(x.ndim, kwargs.get("end_values", 0), "end_values")[axis]
-            x = _ramp(x, axis, width, ends)
+            x = _ramp(x, axis, width, ends[axis])
         else:
-            length = kwargs.get("stat_length")
-            if length is not None:
-                length = _pairs(x.ndim, length, "stat_length")[axis]
-            x = _statistic(x, axis, width, mode, length)
+            x = _statistic(x, axis, width, mode, None if length is None else length[axis])
     return x
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxcore import backend
 from jaxcore.backend import ShapedArray
+from jaxcore.numpy.composite import composite
 from jaxcore.numpy.elementwise import remainder
 from jaxcore.numpy.index_plan import int_dtype, normalised
 from jaxcore.numpy.indexing import gather
@@ -24,6 +25,7 @@ __all__ = ["take", "take_along_axis"]
 Array = jax.Array
 
 
+@composite("axis", "mode", "unique_indices", "indices_are_sorted", "fill_value")
 def take(
     a: Any,
     indices: Any,
@@ -99,6 +101,7 @@ def _empty(shape: tuple[int, ...], aval: Any) -> Array:
     return full(0, ShapedArray(shape, aval.dtype, weak_type=aval.weak_type))
 
 
+@composite("axis", "mode", "fill_value", "wrap_negative_indices")
 def take_along_axis(
     arr: Any,
     indices: Any,

@@ -33,7 +33,7 @@ Array = jax.Array
 Axis = int | tuple[int, ...] | None
 
 _METHODS = ("linear", "lower", "higher", "midpoint", "nearest", "inverted_cdf")
-_STATIC = ("axis", "out", "overwrite_input", "method", "keepdims")
+_STATIC = ("axis", "overwrite_input", "method", "keepdims")
 
 
 @composite(*_STATIC)

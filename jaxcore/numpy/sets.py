@@ -1,13 +1,11 @@
-"""Arrays as sets: their distinct elements, and what two of them share.
+"""Two arrays as sets: what they share, and what one has alone.
 
-Under `jit` the number of distinct elements is not known, so `size` says how many to return.
+Under `jit` the number of results is not known, so `size` says how many to return.
 """
 
 from __future__ import annotations
 
-import math
-from operator import index
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,213 +14,21 @@ from jaxcore.numpy import reductions as r
 from jaxcore.numpy import ufuncs as u
 from jaxcore.numpy.composite import composite
 from jaxcore.numpy.creation import arange, asarray, full, ones, zeros
-from jaxcore.numpy.differences import diff
+from jaxcore.numpy.distinct import SIZE_HINT, sorted_rows, unique
 from jaxcore.numpy.elementwise import less, where
-from jaxcore.numpy.joining import concatenate, unstack
-from jaxcore.numpy.logic import isnan
-from jaxcore.numpy.operand import arrays, as_array, axis_index, concrete
+from jaxcore.numpy.joining import concatenate
+from jaxcore.numpy.operand import arrays, as_array, concrete
 from jaxcore.numpy.picking import take
-from jaxcore.numpy.running import cumsum
 from jaxcore.numpy.searching import nonzero, searchsorted
-from jaxcore.numpy.shapes import expand_dims, moveaxis, ravel, reshape
-from jaxcore.numpy.sorting import lexsort, sort
+from jaxcore.numpy.shapes import expand_dims, ravel, reshape
+from jaxcore.numpy.sorting import sort
 from jaxcore.numpy.updates import IndexUpdateRef
-from jaxcore.ops.rules import kind_of
 from jaxcore.ops.sort import sort_p
 from jaxcore.trace import bind
 
-__all__ = [
-    "intersect1d",
-    "isin",
-    "setdiff1d",
-    "setxor1d",
-    "union1d",
-    "unique",
-    "unique_all",
-    "unique_counts",
-    "unique_inverse",
-    "unique_values",
-]
+__all__ = ["intersect1d", "isin", "setdiff1d", "setxor1d", "union1d"]
 
 Array = jax.Array
-
-_SIZE_HINT = (
-    "To make jnp.{0}() compatible with JIT and other transforms, you can specify a concrete value "
-    "for the size argument, which will determine the output size."
-)
-
-
-# --- distinct elements --------------------------------------------------------------------------
-
-
-class UniqueAllResult(NamedTuple):
-    """What `unique_all` returns."""
-
-    values: Array
-    indices: Array
-    inverse_indices: Array
-    counts: Array
-
-
-class UniqueCountsResult(NamedTuple):
-    """What `unique_counts` returns."""
-
-    values: Array
-    counts: Array
-
-
-class UniqueInverseResult(NamedTuple):
-    """What `unique_inverse` returns."""
-
-    values: Array
-    inverse_indices: Array
-
-
-def unique(
-    ar: Any,
-    return_index: bool = False,
-    return_inverse: bool = False,
-    return_counts: bool = False,
-    axis: int | None = None,
-    *,
-    equal_nan: bool = True,
-    size: int | None = None,
-    fill_value: Any = None,
-    sorted: bool = True,
-) -> Any:
-    """The distinct elements of `ar` in ascending order.
-
-    Args:
-      ar: array.
-      return_index: return the position of the first occurrence of each, too.
-      return_inverse: and, for each element of `ar`, the position of its equal in the result.
-      return_counts: and how often each occurs.
-      axis: compare the slices along `axis`; None: the elements of the flat array.
-      equal_nan: count all NaN as one.
-      size: how many to return; needed under `jit`.
-      fill_value: in place of elements that are too few; by default the first of the result.
-      sorted: they are in order whatever it says.
-
-    Raises:
-      ConcretizationTypeError: `ar` is traced and `size` is not given.
-      ValueError: elements are asked for of an empty array, without a `fill_value`.
-
-    Example:
-      >>> import jaxcore.numpy as jnp
-      >>> jnp.unique(jnp.array([3, 1, 3]), return_counts=True)
-      (Array([1, 3], dtype=int32), Array([1, 2], dtype=int32))
-    """
-    x = as_array("unique", ar)
-    shape = x.shape
-    at = 0 if axis is None else axis_index(axis, x.ndim)
-    x = ravel(x) if axis is None else x
-    hint = _SIZE_HINT.format("unique")
-    if size is None:
-        concrete(ar, f"The error arose for the first argument of jnp.unique(). {hint}")
-        count = None
-    else:
-        count = index(size)
-        if x.shape[at] == 0 and count and fill_value is None:
-            raise ValueError(
-                "jnp.unique: for zero-sized input with nonzero size argument, fill_value must be "
-                "specified"
-            )
-    rows, first, order = _sorted_rows(x, at, equal_nan)
-    if count is None:
-        count = int(concrete(first, hint).sum())
-    wanted = (return_index, return_inverse, return_counts)
-    out = list(_distinct(rows, first, order, x.shape[at], count, fill_value, wanted))
-    out[0] = moveaxis(out[0], 0, at)
-    if return_inverse and axis is None:
-        place = 1 + return_index
-        out[place] = reshape(out[place], shape)
-    return tuple(out) if len(out) > 1 else out[0]
-
-
-@composite("axis", "equal_nan")
-def _sorted_rows(x: Any, axis: int, equal_nan: bool) -> tuple[Array, Array, Array]:
-    """The slices along `axis` in order, whether each differs from the one before, their places."""
-    rows = moveaxis(x, axis, 0)
-    n, width = rows.shape[0], math.prod(rows.shape[1:])
-    kind = kind_of(x.dtype)
-    if kind == "c":
-        rows = where(isnan(rows), np.nan, rows)
-    if not width:
-        n = min(n, 1)
-        return rows[:n], ones(n, bool), zeros(n, int)
-    order = lexsort(unstack(reshape(rows, (n, width)), axis=1)[::-1])
-    rows = take(rows, order, 0)
-    if not n:
-        return rows, zeros(0, bool), order
-    after, before = rows[1:], rows[:-1]
-    differs = u.not_equal(after, before)
-    if kind in "fc" and equal_nan:
-        both = u.bitwise_and(isnan(after), isnan(before))
-        differs = u.bitwise_and(differs, u.invert(both))
-    differs = r.any(differs, axis=tuple(range(1, rows.ndim)))
-    return rows, concatenate([ones(1, bool), differs]), order
-
-
-@composite("total", "count", "wanted")
-def _distinct(
-    rows: Any,
-    first: Any,
-    order: Any,
-    total: int,
-    count: int,
-    fill: Any,
-    wanted: tuple[bool, bool, bool],
-) -> tuple[Array, ...]:
-    """The first `count` distinct rows and, of what is `wanted`, index, inverse and counts."""
-    bounds = nonzero(first, size=count + 1, fill_value=total)[0]
-    found = less(bounds[:-1], total)
-    places = where(found, bounds[:-1], 0)
-    if first.shape[0]:
-        values = take(rows, places, 0)
-        if fill is not None:
-            valid = expand_dims(found, tuple(range(1, rows.ndim)))
-            values = where(valid, values, as_array("unique", fill).astype(rows.dtype))
-    else:
-        values = full((count, *rows.shape[1:]), 0 if fill is None else fill, rows.dtype)
-    out = [values]
-    if wanted[0]:
-        out.append(take(order, places, 0) if first.shape[0] else order)
-    if wanted[1]:
-        number = u.subtract(cumsum(first, dtype=int), 1)
-        out.append(IndexUpdateRef(zeros(total, int), order).set(number))
-    if wanted[2]:
-        out.append(diff(bounds))
-    return tuple(out)
-
-
-def unique_all(x: Any, /, *, size: int | None = None, fill_value: Any = None) -> UniqueAllResult:
-    """`unique` with all it can return, every NaN counted for itself."""
-    out = unique(x, True, True, True, equal_nan=False, size=size, fill_value=fill_value)
-    return UniqueAllResult(*out)
-
-
-def unique_counts(
-    x: Any, /, *, size: int | None = None, fill_value: Any = None
-) -> UniqueCountsResult:
-    """`unique` and how often each element occurs, every NaN counted for itself."""
-    out = unique(x, return_counts=True, equal_nan=False, size=size, fill_value=fill_value)
-    return UniqueCountsResult(*out)
-
-
-def unique_inverse(
-    x: Any, /, *, size: int | None = None, fill_value: Any = None
-) -> UniqueInverseResult:
-    """`unique` and the positions that give `x` again, every NaN counted for itself."""
-    out = unique(x, return_inverse=True, equal_nan=False, size=size, fill_value=fill_value)
-    return UniqueInverseResult(*out)
-
-
-def unique_values(x: Any, /, *, size: int | None = None, fill_value: Any = None) -> Array:
-    """`unique` with every NaN counted for itself."""
-    return unique(x, equal_nan=False, size=size, fill_value=fill_value)
-
-
-# --- two sets -----------------------------------------------------------------------------------
 
 
 @composite("assume_unique", "invert", "method")
@@ -272,7 +78,7 @@ def union1d(ar1: Any, ar2: Any, *, size: int | None = None, fill_value: Any = No
     """The distinct elements of both arrays; `size` and `fill_value` as of `unique`."""
     if size is None:
         for x in (ar1, ar2):
-            concrete(x, f"The error arose in union1d(). {_SIZE_HINT.format('union1d')}")
+            concrete(x, f"The error arose in union1d(). {SIZE_HINT.format('union1d')}")
     both = concatenate(arrays("union1d", ar1, ar2), axis=None)
     return unique(both, size=size, fill_value=fill_value)
 
@@ -312,7 +118,7 @@ def setdiff1d(
       fill_value: in place of elements that are too few (0).
     """
     if size is None:
-        concrete(ar1, f"The error arose in setdiff1d(). {_SIZE_HINT.format('setdiff1d')}")
+        concrete(ar1, f"The error arose in setdiff1d(). {SIZE_HINT.format('setdiff1d')}")
     x, y = (ravel(as_array("setdiff1d", v, i)) for i, v in enumerate((ar1, ar2)))
     fill = 0 if fill_value is None else fill_value
     n = x.shape[0]
@@ -320,13 +126,13 @@ def setdiff1d(
         return full(size or 0, fill, x.dtype)
     kept: Any = True
     if not assume_unique:
-        rows, first, _ = _sorted_rows(x, 0, True)
+        rows, first, _ = sorted_rows(x, 0, True)
         if size is None:
             x = _chosen(rows, first, None, None, "")[0]
         else:
             x, kept = rows, first
     mask = u.bitwise_and(isin(x, y, invert=True), kept)
-    return _chosen(x, mask, size, asarray(fill, x.dtype), _SIZE_HINT.format("setdiff1d"))[0]
+    return _chosen(x, mask, size, asarray(fill, x.dtype), SIZE_HINT.format("setdiff1d"))[0]
 
 
 @composite("assume_unique")
@@ -342,7 +148,7 @@ def _joined(x: Any, y: Any, assume_unique: bool) -> tuple[Any, Any, Any]:
         if assume_unique:
             keep.append(ones(n, bool))
             continue
-        _, first, order = _sorted_rows(v, 0, True)
+        _, first, order = sorted_rows(v, 0, True)
         keep.append(IndexUpdateRef(zeros(n, bool), order).set(first))
     repeated = u.invert(concatenate(keep))
     places = arange(values.shape[0])
@@ -373,7 +179,7 @@ def intersect1d(
     x, y = _flat_pair("intersect1d", ar1, ar2)
     values, places, counts = _joined(x, y, assume_unique)
     shared = u.bitwise_and(u.equal(values[1:], values[:-1]), counts[1:])
-    hint = _SIZE_HINT.format("intersect1d")
+    hint = SIZE_HINT.format("intersect1d")
     out, at, found = _chosen(values[:-1], shared, size, fill_value, hint)
     if found is not None and fill_value is None and out.shape[0]:
         out = _filled_with_least(out, found)
@@ -410,7 +216,7 @@ def setxor1d(
     no = zeros(1, bool)
     partner = u.bitwise_or(concatenate([no, shared]), concatenate([shared, no]))
     alone = u.bitwise_and(counts, u.invert(partner))
-    hint = _SIZE_HINT.format("setxor1d")
+    hint = SIZE_HINT.format("setxor1d")
     out, _, found = _chosen(values, alone, size, fill_value, hint)
     if found is not None and fill_value is None and out.shape[0]:
         out = _filled_with_least(out, found)

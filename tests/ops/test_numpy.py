@@ -105,6 +105,13 @@ def test_mistakes_say_what_is_wrong(mistake, error, words):
         assert word in str(caught.value), str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["nanvar", "quantile", "take"])
+def test_out_is_refused_outside_jit_too(name):
+    arguments = {"nanvar": (), "quantile": (0.5,), "take": (V,)}[name]
+    with pytest.raises((NotImplementedError, ValueError), match="out"):
+        getattr(jnp, name)(X, *arguments, out=jnp.zeros(()))
+
+
 class Wrapped:
     """An object that is an array when asked."""
 
@@ -123,6 +130,8 @@ class Wrapped:
         lambda lib, x: lib.pad(x, 1),
         lambda lib, x: lib.diff(x),
         lambda lib, x: lib.average(x, weights=x),
+        lambda lib, x: lib.select([X > 1], [x]),
+        lambda lib, x: lib.take(x, W % 2, 0),
     ],
 )
 def test_an_object_that_is_an_array_when_asked(function):
