@@ -42,6 +42,7 @@ from jaxcore.trace import is_staging
 from jaxcore.transforms.derivative import jvp, linearize, vjp
 from jaxcore.transforms.grad import grad, stop_gradient, value_and_grad
 from jaxcore.transforms.jacobian import hessian, jacfwd, jacobian, jacrev
+from jaxcore.transforms.linear import linear_transpose
 from jaxcore.transforms.vmap import vmap
 
 __version__ = "0.1.0"
@@ -70,6 +71,7 @@ __all__ = [
     "jit",
     "jvp",
     "lax",
+    "linear_transpose",
     "linearize",
     "make_jaxpr",
     "name_scope",

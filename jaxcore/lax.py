@@ -37,12 +37,14 @@ from jaxcore.collectives import (
     pswapaxes,
 )
 from jaxcore.ops import exchange as _exchange
+from jaxcore.ops import hi as _hi  # for operations of JAX's with rules of their own
 from jaxcore.ops import sharding as _sharding
 
 # --- control flow ---
 from jaxcore.associative import associative_scan
 from jaxcore.branch import cond, platform_dependent, switch
 from jaxcore.control import map, scan
+from jaxcore.implicit import custom_linear_solve, custom_root
 from jaxcore.loops import fori_loop, while_loop
 
 # --- shapes and indexing: names of the files on shapes, products and indexing ---

@@ -90,7 +90,7 @@ class Traced(_Stage):
         self.fun_name = function_name(fun)
         self._call = call_ = Call(fun, settings, args, kwargs)
         out: list[Any] = []
-        avals = [_shape_aval(x) for x in call_.leaves]
+        avals = [shape_aval(x) for x in call_.leaves]
         with backend.set_current_trace(backend.eval_trace):
             self.program, self.consts = trace_program(
                 call_.function(fun, out), avals, self.fun_name, shared=False
@@ -350,7 +350,7 @@ def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     settings = Settings((), (), (), ())
     call_ = Call(fun, settings, args, kwargs)
     program, _ = trace_program(
-        call_.function(fun, out), [_shape_aval(x) for x in call_.leaves], function_name(fun)
+        call_.function(fun, out), [shape_aval(x) for x in call_.leaves], function_name(fun)
     )
     return _shapes(program, out[-1])
 
@@ -362,7 +362,8 @@ def _shapes(program: Program, out_tree: Any) -> Any:
     return jax.tree.unflatten(out_tree, shapes)
 
 
-def _shape_aval(x: Any) -> Any:
+def shape_aval(x: Any) -> Any:
+    """The type of an array, or of what describes one by shape and dtype."""
     if isinstance(x, jax.ShapeDtypeStruct):
         return backend.ShapedArray(x.shape, x.dtype, bool(x.weak_type))
     if (

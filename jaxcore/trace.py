@@ -67,6 +67,7 @@ class JaxcoreTrace(backend.Trace):
 
     def __init__(self) -> None:
         super().__init__()
+        self.requires_low = False  # composite operations of JAX arrive with their own derivatives
         self.manual = backend.manual_mesh()  # where types say over which axes a value varies
 
     def process(

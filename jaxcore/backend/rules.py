@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-from jax._src import core, dispatch
+from jax._src import core, dispatch, hijax
 from jax._src.ad_checkpoint import name_p, remat_p  # noqa: F401 (for jaxcore.ops.checkpoint)
 from jax._src.ad_util import SymbolicZero
-from jax._src.interpreters import ad, batching
-from jax._src.lax.control_flow import conditionals
+from jax._src.interpreters import ad, batching, partial_eval
+from jax._src.lax.control_flow import conditionals, solves
 from jax._src.lax.lax import composite_p, ragged_dot_general_p  # noqa: F401
 
 from jaxcore.backend.traces import JaxPrimitive, UndefinedPrimal, Zero
@@ -25,6 +25,29 @@ def abstract_eval(
     """Result types and effects of a JAX primitive."""
     out, effects = primitive.abstract_eval(*avals, **params)
     return (list(out) if primitive.multiple_results else [out]), effects
+
+
+hi_p = hijax.call_hi_primitive_p  # an operation made of others, with rules of its own
+
+
+def expand_hi(composite: Any, args: Sequence[Any]) -> Sequence[Any]:
+    """The results of a composite operation, by the operations that it is made of."""
+    return hi_p.to_lojax(*args, _prim=composite)
+
+
+def hi_has_jvp(composite: Any) -> bool:
+    """True where a composite operation knows forward mode."""
+    bases = [getattr(hijax, name, None) for name in ("HiPrim", "VJPHiPrimitive")]
+    return all(base is None or type(composite).jvp is not base.jvp for base in bases)
+
+
+def linearize_hi(
+    composite: Any, active: Sequence[bool], primals: Sequence[Any], tangents: Sequence[Any]
+) -> tuple[Sequence[Any], Sequence[Any]]:
+    """Results and their tangents, which can be transposed, by the operation's reverse mode."""
+    rule = ad.primitive_linearizations[hi_p]
+    outs, _, *residuals, linear = rule(True, list(active), *primals, _prim=composite)
+    return outs, linear(*residuals, *tangents)
 
 
 def jvp_rule(primitive: JaxPrimitive) -> Callable[..., Any] | None:
@@ -90,6 +113,8 @@ def close_jaxpr(jaxpr: Any) -> Any:
 
 scan_p, cond_p, while_p = jax.lax.scan_p, jax.lax.cond_p, jax.lax.while_p
 platform_index_p = conditionals.platform_index_p
+linear_solve_p = solves.linear_solve_p
+eval_jaxpr_p = getattr(partial_eval, "eval_jaxpr_p", core.closed_call_p)  # since 0.12
 
 
 def scan_counts(params: dict[str, Any]) -> tuple[int, int]:

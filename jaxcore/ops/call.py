@@ -154,6 +154,13 @@ def _from_jit(args: Sequence[Any], params: dict[str, Any]) -> Any:
     return call_p, [*consts, *args], {"program": program}
 
 
+@mirror(backend.eval_jaxpr_p)
+def _from_eval(args: Sequence[Any], params: dict[str, Any]) -> Any:
+    """JAX's plain call of a jaxpr."""
+    program, consts = program_from_jaxpr(backend.close_jaxpr(params["call_jaxpr"]), "call")
+    return call_p, [*consts, *args], {"program": program}
+
+
 def program_from_jaxpr(
     jaxpr: Any, name: str, shardings: Sequence[Any] = ()
 ) -> tuple[Program, list[Any]]:

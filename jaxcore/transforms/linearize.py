@@ -32,7 +32,14 @@ from jaxcore.trace import (
 from jaxcore.transforms.lean import Linearized, lean
 from jaxcore.transforms.partition import partition
 
-__all__ = ["LinearizeTrace", "LinearizeTracer", "Linearized", "linearize_program", "linearized"]
+__all__ = [
+    "LinearizeTrace",
+    "LinearizeTracer",
+    "Linearized",
+    "linearize_program",
+    "linearized",
+    "pushed_forward",
+]
 
 
 class LinearizeTracer(JaxcoreTracer):
@@ -110,9 +117,10 @@ class LinearizeTrace(JaxcoreTrace):
         else:
             outs = self.linear.inline(split.linear, atoms)
         it = iter(outs)
+        moved = [next(it) if a else None for a in split.active]
         return [
-            self.tracer(r, next(it)) if a else r
-            for r, a in zip(results, split.active, strict=False)
+            r if t is None or t.aval.dtype == backend.float0 else self.tracer(r, t)
+            for r, t in zip(results, moved, strict=False)
         ]
 
     def tracer(self, primal: Any, tangent: Atom) -> LinearizeTracer:
@@ -258,6 +266,19 @@ def linearize_program(program: Program, active: tuple[bool, ...]) -> Linearized:
         if not any(isinstance(c, backend.Tracer) for c in found.consts):
             program.memo[key] = found
     return found
+
+
+def pushed_forward(
+    program: Program, primals: Sequence[Any], tangents: Sequence[Any]
+) -> tuple[list[Any], list[Any]]:
+    """Results of `program` and their tangents, under the current trace; None is a zero tangent."""
+    active = tuple([t is not None for t in tangents])
+    split = linearize_program(program, active)
+    results = run_program(split.primal, [*split.consts, *primals])
+    pool = [*primals, *results]
+    given = [t for t in tangents if t is not None]
+    moved = iter(run_program(split.linear, [*(pool[i] for i in split.residuals), *given]))
+    return results[: len(split.active)], [next(moved) if on else None for on in split.active]
 
 
 def _linearize_program(program: Program, active: tuple[bool, ...]) -> Linearized:
