@@ -46,13 +46,13 @@ def _slots(x: Any) -> Form:
 _NO_PART = frozenset({"__weakref__", "configs", "_stripped_weak_type"})
 
 
-def _key_type(x: Any) -> Form:
-    impl = x._impl
-    own = impl.name in _KEY_TYPES and prng.prngs.get(impl.name) is impl
-    return ("key", impl.name) if own else None
+def _generator(x: Any) -> Form:
+    """How keys of one kind are used, which is known of JAX's own kinds."""
+    own = x.name in _GENERATORS and prng.prngs.get(x.name) is x
+    return ("generator", x.name) if own else None
 
 
-_KEY_TYPES = ("threefry2x32", "rbg", "unsafe_rbg")
+_GENERATORS = ("threefry2x32", "rbg", "unsafe_rbg")
 
 
 def _array(x: Any) -> Form:
@@ -109,7 +109,8 @@ _RULES: dict[type, Callable[[Any], Form]] = {
     core.ManualAxisType: _slots,
     core.AxisEnv: _slots,
     core.JaxprEqnContext: _slots,
-    prng.KeyTy: _key_type,
+    prng.KeyTy: lambda x: ("key", x._impl),
+    prng.PRNGImpl: _generator,
     UnconstrainedSingleton: lambda x: ("unconstrained",),
     type(pjit.UNSPECIFIED): lambda x: ("unspecified",),
     PartitionSpec: lambda x: (
