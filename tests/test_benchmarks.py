@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks import gpt, gpt_step, report
+from benchmarks import gpt, gpt_step, report, second_start
 from benchmarks.harness import OURS, PEER, Row, in_turns, repeated, row
 from benchmarks.sides import SIDES
 
@@ -54,3 +54,9 @@ def test_the_report_shows_and_writes_every_row(tmp_path):
     assert report.terminal_table(rows).row_count == 2
     report.write_json(rows, tmp_path / "deep" / "rows.json")
     assert '"ratio": 2.0' in (tmp_path / "deep" / "rows.json").read_text()
+
+
+@pytest.mark.slow
+def test_a_second_process_takes_the_step_sooner(tmp_path):
+    first, second = (second_start.process(OURS, 1, tmp_path) for _ in range(2))
+    assert 0 < second < first
