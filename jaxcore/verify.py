@@ -24,7 +24,10 @@ _CALLS = ("call", "checkpoint", "custom_jvp_call", "custom_vjp_call")
 
 
 class VerificationError(Exception):
-    """A program breaks a rule of the IR: a bug of the transformation that made it."""
+    """A program breaks a rule of the IR: a bug of the transformation that made it.
+
+    Fix: report it with the program that the message shows.
+    """
 
 
 def always(on: bool) -> bool:
