@@ -10,7 +10,7 @@ import jax
 from jaxcore import backend, errors
 from jaxcore.axes import cast_hint
 from jaxcore.backend import ShapedArray
-from jaxcore.ir import Atom, Program
+from jaxcore.ir import Program
 from jaxcore.ops.call import call_p
 from jaxcore.signature import function_name, leaf_path
 from jaxcore.trace import JaxcoreTrace, aval_of, trace_program
@@ -142,7 +142,7 @@ def check_carry(
         )
 
 
-def _made(program: Program, x: Atom) -> str:
+def _made(program: Program, x: Any) -> str:
     """The primitive and the line that made an output, inside what was called."""
     for eq in program.equations:
         if x in eq.outputs:

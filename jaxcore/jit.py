@@ -23,7 +23,7 @@ from jaxcore.ir import Program, by_place, is_by_place
 from jaxcore.lower import bind_program
 from jaxcore.ops.call import call, run_program
 from jaxcore.shardings import constrained, incompatible_devices, options_of, placed
-from jaxcore.signature import Call, Settings, function_name, settings_of
+from jaxcore.signature import Call, Settings, function_name, need_function, settings_of
 from jaxcore.stages import Lowered, Traced
 from jaxcore.trace import JaxcoreTrace, aval_of, trace_program
 
@@ -115,11 +115,7 @@ def jit(
             compiler_options=compiler_options,
             blocks=blocks,
         )
-    if not callable(fun):
-        raise TypeError(
-            f"jit expects a function, got {fun!r} of type {type(fun).__name__}. Fix: write jit(f), "
-            "not jit(f(x))."
-        )
+    need_function("jit", fun)
     settings = settings_of(fun, static_argnums, static_argnames, donate_argnums, donate_argnames)
     options = options_of(
         function_name(fun),

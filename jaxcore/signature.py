@@ -23,6 +23,7 @@ __all__ = [
     "function_name",
     "is_valid",
     "leaf_path",
+    "need_function",
     "parameter_name",
     "settings_of",
 ]
@@ -112,6 +113,15 @@ def function_name(fun: Any) -> str:
     if isinstance(fun, partial):
         return function_name(fun.func)
     return getattr(fun, "__name__", type(fun).__name__)
+
+
+def need_function(what: str, fun: Any) -> None:
+    """Raise TypeError where a transformation is given no function."""
+    if not callable(fun):
+        raise TypeError(
+            f"{what} expects a function, got {fun!r} of type {type(fun).__name__}. Fix: pass the "
+            f"function itself, {what}(f), not what it returns."
+        )
 
 
 class Call:

@@ -21,7 +21,14 @@ from jaxcore.cost_analysis import CostAnalysis, analyse
 from jaxcore.ir import Program
 from jaxcore.ops.call import run_program
 from jaxcore.shardings import placed
-from jaxcore.signature import Call, Settings, argument_path, function_name, settings_of
+from jaxcore.signature import (
+    Call,
+    Settings,
+    argument_path,
+    function_name,
+    need_function,
+    settings_of,
+)
 from jaxcore.trace import aval_of, trace_program
 
 __all__ = ["Compiled", "Lowered", "Traced", "eval_shape", "make_jaxpr"]
@@ -298,6 +305,7 @@ def _with_paths(tree: Any) -> list[tuple[Any, Any]]:
     return jax.tree_util.tree_flatten_with_path(tree)[0]
 
 
+@errors.explained
 def make_jaxpr(
     fun: Callable[..., Any],
     static_argnums: int | Sequence[int] = (),
@@ -320,6 +328,7 @@ def make_jaxpr(
           c:~f32[] = mul b 2.0
         in (c,) }
     """
+    need_function("make_jaxpr", fun)
     settings = settings_of(fun, static_argnums, None, None, None)
 
     @errors.explained
@@ -346,6 +355,7 @@ def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
       >>> jaxcore.eval_shape(jnp.dot, jnp.ones((3, 2)), jnp.ones(2))
       ShapeDtypeStruct(shape=(3,), dtype=float32)
     """
+    need_function("eval_shape", fun)
     out: list[Any] = []
     settings = Settings((), (), (), ())
     call_ = Call(fun, settings, args, kwargs)

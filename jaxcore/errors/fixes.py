@@ -284,6 +284,11 @@ _FIXES = [
         "return the same dicts, tuples and lists from every branch.",
     ),
     _Fix(
+        ValueError,
+        r"at least one branch",
+        "give a list with at least one function.",
+    ),
+    _Fix(
         TypeError,
         r"predicate|index must be an integer scalar|takes? .*positional argument"
         r"|missing \d+ required|not callable",

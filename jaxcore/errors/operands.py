@@ -83,6 +83,8 @@ def _parts(node: ast.AST) -> tuple[list[ast.AST], str]:
         return parts, " @ " if product else ", "
     if isinstance(node, ast.Attribute):
         return [node.value], ", "
+    if isinstance(node, ast.IfExp):
+        return _parts(node.test)
     return [node], ", "
 
 

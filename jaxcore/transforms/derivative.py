@@ -11,7 +11,7 @@ from typing import Any
 import jax
 
 from jaxcore import errors
-from jaxcore.signature import function_name, leaf_path
+from jaxcore.signature import function_name, leaf_path, need_function
 from jaxcore.trace import aval_of
 from jaxcore.transforms.derivation import Derivation, LinearMap, is_inexact
 
@@ -83,6 +83,7 @@ def jvp(
       >>> jaxcore.jvp(jnp.sin, (0.0,), (1.0,))
       (Array(0., dtype=float32, weak_type=True), Array(1., dtype=float32, weak_type=True))
     """
+    need_function("jvp", fun)
     name = function_name(fun)
     if not isinstance(primals, tuple | list) or not isinstance(tangents, tuple | list):
         raise TypeError(
@@ -106,6 +107,7 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
       >>> f_jvp(2.0)
       Array(2., dtype=float32, weak_type=True)
     """
+    need_function("linearize", fun)
     name = function_name(fun)
     leaves, tree = jax.tree.flatten(primals)
     value, aux, out_tree, linear = _linearize_tree(fun, leaves, tree, has_aux, name)
@@ -237,6 +239,7 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
       >>> [float(g) for g in back(y)]
       [18.0, 12.0]
     """
+    need_function("vjp", fun)
     name = function_name(fun)
     leaves, tree = jax.tree.flatten(primals)
     value, aux, out_tree, linear = _linearize_tree(fun, leaves, tree, has_aux, name)

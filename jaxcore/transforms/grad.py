@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxcore import backend, errors
 from jaxcore.ops.basic import stop_gradient_p
-from jaxcore.signature import function_name, parameter_name
+from jaxcore.signature import function_name, need_function, parameter_name
 from jaxcore.trace import aval_of, bind
 from jaxcore.transforms.derivation import Derivation, is_inexact
 from jaxcore.transforms.derivative import flatten_aux, flatten_fun
@@ -19,6 +19,7 @@ from jaxcore.transforms.derivative import flatten_aux, flatten_fun
 __all__ = ["grad", "stop_gradient", "value_and_grad"]
 
 
+@errors.explained
 def value_and_grad(
     fun: Callable[..., Any],
     argnums: int | Sequence[int] = 0,
@@ -57,6 +58,7 @@ def _value_and_grad(
     holomorphic: bool,
     allow_int: bool,
 ) -> Callable[..., Any]:
+    need_function("grad", fun)
     name = function_name(fun)
     many = not isinstance(argnums, int)
     numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
@@ -65,7 +67,7 @@ def _value_and_grad(
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         for n in numbers:
             if not -len(args) <= n < len(args):
-                raise ValueError(
+                raise TypeError(
                     f"grad of {name}: differentiating with respect to argnums={argnums} requires "
                     f"at least "
                     f"{max(m + 1 if m >= 0 else -m for m in numbers)} positional arguments, but "
@@ -137,7 +139,8 @@ def _check_input(
     inexact = is_inexact(aval)
     if holomorphic and kind != "c":
         raise TypeError(
-            f"grad of {name} with holomorphic=True requires complex arguments, got {aval}."
+            f"grad of {name} with holomorphic=True requires complex arguments, got {aval}. Fix: "
+            "pass complex numbers, or leave holomorphic out."
         )
     if kind == "c" and not holomorphic:
         raise TypeError(
@@ -186,6 +189,7 @@ def _unit(name: str, tree: Any, avals: Sequence[Any], holomorphic: bool) -> Any:
     return np.ones((), aval.dtype)[()] if not aval.weak_type else (1.0 + 0j if kind == "c" else 1.0)
 
 
+@errors.explained
 def grad(
     fun: Callable[..., Any],
     argnums: int | Sequence[int] = 0,

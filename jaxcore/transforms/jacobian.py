@@ -9,7 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxcore.signature import function_name
+from jaxcore import errors
+from jaxcore.signature import function_name, need_function
 from jaxcore.trace import aval_of
 from jaxcore.transforms.derivation import is_inexact
 from jaxcore.transforms.derivative import jvp, vjp
@@ -37,14 +38,20 @@ def _check(name: str, tree: Any, holomorphic: bool, allow_int: bool, what: str) 
         aval = aval_of(x)
         is_complex = np.dtype(aval.dtype).kind == "c"
         if holomorphic and not is_complex:
-            raise TypeError(f"{name} with holomorphic=True requires complex {what}, got {aval}.")
+            raise TypeError(
+                f"{name} with holomorphic=True requires complex {what}, got {aval}. Fix: "
+                "leave holomorphic out."
+            )
         if not holomorphic and is_complex:
             raise TypeError(
                 f"{name} requires real {what}, got {aval}. Fix: pass holomorphic=True for a "
                 "holomorphic function."
             )
         if not is_inexact(aval) and not allow_int:
-            raise TypeError(f"{name} requires {what} of a float dtype, got {aval}.")
+            raise TypeError(
+                f"{name} requires {what} of a float dtype, got {aval}. Fix: pass floats (1.0 "
+                "instead of 1), or convert with x.astype(float)."
+            )
 
 
 def _basis(tree: Any) -> tuple[Any, list[int]]:
@@ -76,6 +83,7 @@ def _split_axis(x: Any, axis: int, tree: Any, sizes: Sequence[int]) -> Any:
     return jax.tree.unflatten(structure, shaped)
 
 
+@errors.explained
 def jacfwd(
     fun: Callable[..., Any],
     argnums: int | Sequence[int] = 0,
@@ -99,9 +107,11 @@ def jacfwd(
       >>> jacfwd(lambda x: x**2)(jnp.arange(2.0)).tolist()
       [[0.0, 0.0], [0.0, 2.0]]
     """
+    need_function("jacfwd", fun)
     name = f"jacfwd of {function_name(fun)}"
 
     @wraps(fun)
+    @errors.explained
     def jacobian_of(*args: Any, **kwargs: Any) -> Any:
         positions, many = _chosen(name, argnums, args)
         chosen = tuple(args[n] for n in positions)
@@ -139,6 +149,7 @@ def _first(jacobian: Any, like: Any) -> Any:
     return jax.tree.map(lambda _, entry: entry[0], like, jacobian, is_leaf=lambda x: x is None)
 
 
+@errors.explained
 def jacrev(
     fun: Callable[..., Any],
     argnums: int | Sequence[int] = 0,
@@ -155,9 +166,11 @@ def jacrev(
       >>> jacrev(lambda x: x**2)(jnp.arange(2.0)).tolist()
       [[0.0, 0.0], [0.0, 2.0]]
     """
+    need_function("jacrev", fun)
     name = f"jacrev of {function_name(fun)}"
 
     @wraps(fun)
+    @errors.explained
     def jacobian_of(*args: Any, **kwargs: Any) -> Any:
         positions, many = _chosen(name, argnums, args)
         chosen = tuple(args[n] for n in positions)
@@ -177,6 +190,7 @@ def jacrev(
 jacobian = jacrev
 
 
+@errors.explained
 def hessian(
     fun: Callable[..., Any],
     argnums: int | Sequence[int] = 0,

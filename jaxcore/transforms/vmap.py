@@ -14,7 +14,7 @@ from jaxcore.axes import Axis, axis_key, axis_names, bare_size
 from jaxcore.ir import Program, Var, intern
 from jaxcore.ops.avals import shaped
 from jaxcore.primitive import Primitive
-from jaxcore.signature import function_name, leaf_path
+from jaxcore.signature import function_name, leaf_path, need_function
 from jaxcore.trace import (
     JaxcoreTrace,
     JaxcoreTracer,
@@ -153,15 +153,26 @@ def move_dim(x: Any, source: int, target: int) -> Any:
     return jnp.moveaxis(x, source, target)
 
 
+class _WrongAxis(Exception):
+    """An axis is neither an integer nor None."""
+
+
 def _axes_leaves(name: str, tree: Any, axes: Any, kind: str) -> list[int | None]:
     """The axis of each leaf of `tree` from a prefix tree of axes."""
     leaves: list[int | None] = []
 
     def add(axis: Any, subtree: Any) -> None:
+        if axis is not None and not hasattr(axis, "__index__"):
+            raise _WrongAxis
         leaves.extend([axis] * len(jax.tree.leaves(subtree)))
 
     try:
         jax.tree.map(add, axes, tree, is_leaf=lambda a: a is None)
+    except _WrongAxis:
+        raise TypeError(
+            f"vmap of {name}: {kind} must be an int, None, or a tree with those as leaves, got "
+            f"{axes!r}. Fix: write {kind}=0 or {kind}=None."
+        ) from None
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(
             f"vmap of {name}: {kind} must be an int, None, or a tree whose structure is a prefix "
@@ -173,6 +184,7 @@ def _axes_leaves(name: str, tree: Any, axes: Any, kind: str) -> list[int | None]
     return leaves
 
 
+@errors.explained
 def vmap(
     fun: Callable[..., Any],
     in_axes: Any = 0,
@@ -207,6 +219,7 @@ def vmap(
       >>> jaxcore.vmap(jnp.dot, in_axes=(0, None))(jnp.ones((3, 2)), jnp.arange(2.0))
       Array([1., 1., 1.], dtype=float32)
     """
+    need_function("vmap", fun)
     name = function_name(fun)
     spmd_name = spmd_axis_name if spmd_axis_name is None else _tuple(spmd_axis_name)
     if isinstance(in_axes, list):
@@ -319,6 +332,12 @@ def _restore(name: str, trace: BatchTrace, x: Any, target: int | None, sum_match
         return value
     import jaxcore.numpy as jnp
 
+    rank = len(aval_of(x).shape) + 1
+    if not -rank <= target < rank:
+        raise errors.AxisError(
+            f"vmap of {name}: out_axes={target} is out of bounds for a result that is {aval_of(x)} "
+            f"for one example. Fix: use an axis in [{-rank}, {rank})."
+        )
     if dim is None:
         shape = aval_of(value).shape
         position = target % (len(shape) + 1)
