@@ -84,7 +84,7 @@ def _parts(node: ast.AST) -> tuple[list[ast.AST], str]:
     if isinstance(node, ast.Attribute):
         return [node.value], ", "
     if isinstance(node, ast.IfExp):
-        return _parts(node.test)
+        return _parts(node.test) if isinstance(node.test, ast.Compare) else ([node.test], ", ")
     return [node], ", "
 
 
