@@ -55,7 +55,20 @@ def is_extended(dtype: Any) -> bool:
 
 
 canonicalize_dtype = dtypes.canonicalize_dtype
+
+
+def promoted_type(*values: Any) -> tuple[Any, bool]:
+    """The dtype that `values` promote to, and whether the result is weakly typed.
+
+    `jax.dtypes.result_type` says the same, but for values that are all weak: there it names the
+    default dtype of their kind.
+    """
+    dtype, weak = dtypes.lattice_result_type(*values)
+    return dtypes.canonicalize_dtype(dtype, allow_extended_dtype=True), weak
+
+
 float0 = dtypes.float0
+itemsize_bits = dtypes.itemsize_bits
 
 
 def tree_differences(expected: Any, got: Any) -> list[tuple[Any, str, str]]:

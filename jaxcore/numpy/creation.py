@@ -164,8 +164,6 @@ def _like(
         from jaxcore.numpy.shapes import broadcast_to
 
         return broadcast_to(to_dtype(value, kind), sizes)
-    if weak and name == "full_like":
-        weak = aval_of(value).weak_type
     return _filled(to_dtype(value, kind, weak), sizes)
 
 

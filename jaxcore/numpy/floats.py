@@ -97,7 +97,8 @@ def copysign(x1: Any, x2: Any, /) -> Array:
     if is_complex(x1):
         raise TypeError("copysign does not support complex-valued inputs")
     size = bind(abs_p, x1)
-    return where(signbit(x2), u.negative(size), size)
+    weak = aval_of(x1).weak_type and aval_of(x2).weak_type
+    return convert(where(signbit(x2), u.negative(size), size), aval_of(x1).dtype, weak)
 
 
 def spacing(x: Any, /) -> Array:

@@ -42,7 +42,10 @@ __all__ = [
 
 def _truth(x: Any) -> Any:
     aval = aval_of(x)
-    return x if aval.dtype == BOOL else ne(x, constant(x, 0))
+    if aval.dtype == BOOL:
+        return x
+    x = to_dtype(x, aval.dtype)  # truth is of no weak type
+    return ne(x, constant(x, 0))
 
 
 def _logical(name: str, primitive: Primitive, doc: str) -> Callable[[Any, Any], Any]:

@@ -72,7 +72,7 @@ def promoted(*args: Any) -> tuple[Any, bool]:
     if found is None:
         shown = [a if type(a) in _PYTHON else _Typed(aval_of(a)) for a in args]
         try:
-            dtype, weak = jax.dtypes.result_type(*shown, return_weak_type_flag=True)
+            dtype, weak = backend.promoted_type(*shown)
         except ValueError as error:  # JAX's operations refuse keys by a TypeError
             if not any(backend.is_extended(aval_of(a).dtype) for a in args):
                 raise
@@ -98,10 +98,15 @@ def to_dtype(x: Any, dtype: Any, weak: bool = False) -> Any:
     """`x` as an array or literal of `dtype`."""
     kind = type(x)
     if kind in _PYTHON:
+        if kind is complex and kind_of(dtype) in "iuf":
+            raise TypeError(
+                f"The complex number {x} is no {np.dtype(dtype).name}. Fix: take its real part."
+            )
         if weak:
             value = _python_kinds[kind_of(dtype)](x)
             if scalar_aval(value).dtype == dtype:
                 return value
+            return convert(value, dtype, weak)
         return np.asarray(x).astype(dtype)[()]
     if isinstance(x, np.generic) and not weak:
         return x if x.dtype == dtype else x.astype(dtype)

@@ -149,7 +149,7 @@ def _bitcast_type(x: ShapedArray, *, new_dtype: Any) -> ShapedArray:
             f"bitcast_convert_type of {x} to {new_dtype}: keys and complex numbers have no bits "
             "to reinterpret. Fix: take the parts first (real, imag, random.key_data)."
         )
-    old, new = x.dtype.itemsize, np.dtype(new_dtype).itemsize
+    old, new = backend.itemsize_bits(x.dtype), backend.itemsize_bits(new_dtype)
     shape = tuple(x.shape)
     if old < new:
         if not shape or shape[-1] * old != new:

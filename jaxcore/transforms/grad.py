@@ -142,12 +142,6 @@ def _check_input(
             f"grad of {name} with holomorphic=True requires complex arguments, got {aval}. Fix: "
             "pass complex numbers, or leave holomorphic out."
         )
-    if kind == "c" and not holomorphic:
-        raise TypeError(
-            f"grad of {name} requires real-valued arguments, but got {aval}. Fix: pass "
-            f"holomorphic=True for "
-            "a holomorphic function, or use jaxcore.vjp."
-        )
     if not inexact and not allow_int:
         raise TypeError(
             "grad requires real- or complex-valued inputs (input dtype that is a sub-dtype of "

@@ -110,7 +110,6 @@ GRAD = [
     (lambda x: (x.sum(), 1), (X,), "has_aux"),
     (lambda n: n * 2.0, (3,), "real- or complex-valued inputs.*int32"),
     (lambda x: (x > 0).sum(), (X,), "real-valued outputs.*int32"),
-    (lambda z: jnp.abs(z), (1j,), "holomorphic"),
     (lambda x: x * 1j, (1.0,), "real-valued outputs.*complex64"),
     (lambda x: x, ({"a": "text"},), "not a valid JAX type|real- or complex"),
 ]
