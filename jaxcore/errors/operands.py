@@ -42,7 +42,8 @@ def _lines(spot: Spot, called: FrameType | None) -> list[str]:
     found: list[tuple[str, Any]] = []
     sign = ", "
     if node is not None:
-        parts, sign = _parts(node)
+        truth = called is not None and called.f_code.co_name == "__bool__"
+        parts, sign = _asked(node, spot) if truth else _parts(node)
         found = _values(parts, spot, given)
     if not any(is_arraylike(x) for _, x in found):
         found, sign = given, ", "
@@ -83,8 +84,21 @@ def _parts(node: ast.AST) -> tuple[list[ast.AST], str]:
         return parts, " @ " if product else ", "
     if isinstance(node, ast.Attribute):
         return [node.value], ", "
+    return [node], ", "
+
+
+def _asked(node: ast.AST, spot: Spot) -> tuple[list[ast.AST], str]:
+    """The operands of an expression whose truth is asked for: the expression itself, or the sides
+    of a comparison of variables.
+    """
     if isinstance(node, ast.IfExp):
-        return _parts(node.test) if isinstance(node.test, ast.Compare) else ([node.test], ", ")
+        node = node.test
+    if isinstance(node, ast.Call):
+        return _parts(node)
+    parts, sign = _parts(node)
+    sides = [_lookup(part, spot.frame) for part in parts]
+    if isinstance(node, ast.Compare) and not any(x is _UNKNOWN for x in sides):
+        return parts, sign
     return [node], ", "
 
 
