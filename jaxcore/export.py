@@ -72,7 +72,8 @@ def export(
             f"{type(fun_jit).__name__}.\nFix: export(jaxcore.jit({function_name(fun_jit)}))."
         )
     name = function_name(fun_jit)
-    run = _export.export(fun_jit, platforms=platforms, disabled_checks=disabled_checks)
+    wrapped: Any = fun_jit
+    run = _export.export(wrapped, platforms=platforms, disabled_checks=disabled_checks)
 
     def exported(*args: Any, **kwargs: Any) -> Exported:
         try:

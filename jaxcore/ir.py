@@ -32,6 +32,7 @@ __all__ = [
     "Var",
     "checked",
     "intern",
+    "live_equations",
     "is_by_place",
     "param_key",
     "by_place",
@@ -237,7 +238,7 @@ def _canonical(program: Program) -> tuple[Any, ...]:
         params = param_key(eq.params) if eq.params else ()
         operands = tuple([atom(x) for x in eq.inputs])
         # Without a variable among the operands, the mesh that is current decides the type.
-        known = any([type(x) is int for x in operands])
+        known = any(type(x) is int for x in operands)
         types = () if known else tuple([v.aval for v in eq.outputs])
         equations.append((eq.primitive, operands, params, types))
         for v in eq.outputs:
@@ -302,3 +303,15 @@ def intern(program: Program) -> Program:
         if found is None:
             _table[key] = found = program
     return found
+
+
+def live_equations(equations: Sequence[Equation], outputs: Sequence[Atom]) -> list[Equation]:
+    """The equations that `outputs` or an effect need, in order."""
+    live: set[Any] = {x for x in outputs if type(x) is Var}
+    kept = []
+    for eq in reversed(equations):
+        if any(v in live for v in eq.outputs) or eq.effects:
+            kept.append(eq)
+            live.update(x for x in eq.inputs if type(x) is Var)
+    kept.reverse()
+    return kept

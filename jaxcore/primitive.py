@@ -40,9 +40,9 @@ class Primitive:
         or None) with `multiple_results`.
       batch: ``batch(size, args, dims, **params) -> (out, dim)``, where a dim is None for an
         unbatched argument, lists with `multiple_results`. Where the axis has a name, `size` is an
-        `Axis`, and an operation that speaks of it by name is batched even without batched arguments.
+        `Axis`, and an operation that speaks of it by name is batched in any case.
       lower: ``lower(b, operands, avals_in, avals_out, **params) -> [ir values]`` on a
-        `jaxcore.builder.Builder`; None lowers by the rule of the JAX primitive that this one mirrors.
+        `jaxcore.builder.Builder`; None lowers by the rule of the JAX primitive it mirrors.
       cost: ``cost(avals_in, avals_out, **params)`` is the number of floating-point operations;
         None: the number of elements of the outputs.
       jax: the JAX primitive it mirrors: same operands, same meaning.

@@ -1,11 +1,9 @@
-"""Tracing: what an operation does depends on the trace that is current, and our traces are JAX's
-traces.
+"""Tracing: what an operation does depends on the trace that is current, and ours are JAX's traces.
 
 `bind` hands an operation to the current trace. `StageTrace` records it as an equation; the traces
 of `jaxcore.transforms` compute derivatives or batches. Because they subclass JAX's own `Trace` and
-`Tracer`, JAX's
-functions run on our tracers: a JAX primitive that arrives in `process_primitive` becomes its native
-  equation.
+`Tracer`, JAX's functions run on our tracers: a JAX primitive that arrives in `process_primitive`
+becomes its native equation.
 """
 
 from __future__ import annotations
@@ -21,7 +19,16 @@ from jaxcore import backend, errors
 from jaxcore.axes import align, result_types, vary
 from jaxcore.backend import ShapedArray
 from jaxcore.collector import collector_paused
-from jaxcore.ir import Atom, Equation, Literal, Program, Var, checked, intern
+from jaxcore.ir import (
+    Atom,
+    Equation,
+    Literal,
+    Program,
+    Var,
+    checked,
+    intern,
+    live_equations,
+)
 from jaxcore.primitive import Primitive, from_jax
 from jaxcore.source import (
     Source,
@@ -54,7 +61,8 @@ class JaxcoreTracer(backend.Tracer):
 
     def _contents(self) -> list[tuple[str, Any]]:
         """JAX asks: may this value have a derivative, where a function closes over it?"""
-        trivial = self.aval.to_tangent_aval().dtype == backend.float0
+        aval: Any = self.aval.to_tangent_aval()
+        trivial = aval.dtype == backend.float0
         return [] if trivial else [("tangent", backend.perturbed)]
 
 
@@ -216,7 +224,7 @@ class StageTrace(JaxcoreTrace):
         self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]
     ) -> list[Any]:
         """The little jitted helpers of JAX's library are not worth a function of their own."""
-        if primitive.name == "call" and len(params["program"].equations) <= _SMALL:
+        if primitive.name == "call" and len(params["program"].equations) <= 8:
             return self.inline_values(params["program"], args)
         return self.process(primitive, args, params)
 
@@ -270,21 +278,6 @@ class StageTrace(JaxcoreTrace):
         from jaxcore.passes.scalars import share_scalars
 
         return share_scalars(program), [x for _, x in consts]
-
-
-def live_equations(equations: Sequence[Equation], outputs: Sequence[Atom]) -> list[Equation]:
-    """The equations that `outputs` or an effect need, in order."""
-    live: set[Any] = {x for x in outputs if type(x) is Var}
-    kept = []
-    for eq in reversed(equations):
-        if any(v in live for v in eq.outputs) or eq.effects:
-            kept.append(eq)
-            live.update(x for x in eq.inputs if type(x) is Var)
-    kept.reverse()
-    return kept
-
-
-_SMALL = 8
 
 
 def bind(primitive: Primitive, *args: Any, **params: Any) -> Any:

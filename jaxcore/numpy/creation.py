@@ -383,12 +383,8 @@ def _triangle(name: str, m: Any, k: Any, lower: bool) -> Array:
         raise ValueError(f"Argument to jax.numpy.{name} must be at least 2D")
     mask = _diagonal_mask(shape[-2], shape[-1], k if lower else k - 1, ge)
     if len(shape) > 2:
-        mask = bind(
-            broadcast_in_dim_p,
-            mask,
-            shape=shape,
-            broadcast_dimensions=(len(shape) - 2, len(shape) - 1),
-        )
+        last = (len(shape) - 2, len(shape) - 1)
+        mask = bind(broadcast_in_dim_p, mask, shape=shape, broadcast_dimensions=last)
     zero = _filled(np.zeros((), aval.dtype)[()], shape)
     return select(mask, m, zero) if lower else select(mask, zero, m)
 

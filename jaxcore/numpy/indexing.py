@@ -220,9 +220,7 @@ def gather_items(
     Raises:
       Unusual: the index holds what is left to JAX.
     """
-    plan = gather_plan(
-        shape, items, settings.get("normalize", True), settings.get("mode") is None
-    )
+    plan = gather_plan(shape, items, settings.get("normalize", True), settings.get("mode") is None)
     aval = aval_of(x)
     if 0 in plan.slice_shape:
         return full(0, ShapedArray(plan.slice_shape, aval.dtype, weak_type=aval.weak_type))

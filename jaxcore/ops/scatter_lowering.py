@@ -93,7 +93,7 @@ def emit_scatter(
 
 
 def lower_scatter(combine: str | None) -> Callable[..., Any]:
-    """The lowering of a scatter whose new elements are ``combine(old, update)``; None: the update."""
+    """The lowering of a scatter that writes ``combine(old, update)``; None: the update."""
 
     def lower(
         b: Any, operands: Sequence[Any], avals_in: Any, avals_out: Any, **params: Any
