@@ -157,7 +157,7 @@ def clip(arr: Any = None, /, min: Any = None, max: Any = None) -> Any:
         arr = u.maximum(min, arr)
     if max is not None:
         arr = u.minimum(max, arr)
-    return arr
+    return as_value(arr)
 
 
 # --- powers and quotients -----------------------------------------------------------------------

@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any
 
 import jax
+import numpy as np
 
 from jaxcore import backend, errors
 from jaxcore.axes import Axis, axis_key, axis_names, bare_size
@@ -344,4 +345,5 @@ def _restore(name: str, trace: BatchTrace, x: Any, target: int | None, sum_match
         expanded = jnp.expand_dims(value, position)
         size = bare_size(trace.size)
         return jnp.broadcast_to(expanded, (*shape[:position], size, *shape[position:]))
-    return move_dim(value, dim, target % len(aval_of(value).shape))
+    moved = move_dim(value, dim, target % len(aval_of(value).shape))
+    return jnp.asarray(moved) if type(moved) is np.ndarray else moved  # an argument as it came
