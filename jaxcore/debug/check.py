@@ -177,7 +177,8 @@ def check(
       bounds: positions of gathers, scatters and dynamic slices are inside the array. An expression
         with its own ``mode=`` has said what happens outside.
       keys: no key is drawn from or split twice.
-      narrowing: no NumPy array of 64 bits becomes one of 32 that cannot hold it.
+      narrowing: no NumPy array of 64 bits becomes one of 32 that cannot hold it. (What enters
+        through JAX's own functions and operators has been narrowed before we see it.)
       overflow: no signed integer wraps around on its way to an index.
       division: no integer is divided by zero.
 

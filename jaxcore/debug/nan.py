@@ -20,6 +20,7 @@ from jaxcore import backend, eager, errors
 from jaxcore.debug.running import Operation, Runner, watching
 from jaxcore.debug.values import as_numpy, is_float, summary
 from jaxcore.ir import Program
+from jaxcore.signature import leaf_path
 from jaxcore.source import Source, current_source
 
 __all__ = ["NanReport", "find_nan", "non_finite_call", "non_finite_operation"]
@@ -30,7 +31,8 @@ class NanReport:
     """Where the first NaN was made.
 
     Attributes:
-      primitive: the operation that made it; ``"argument"`` where an argument held it already.
+      primitive: the operation that made it; ``"argument"`` where an argument held it already,
+        and `operands` are these arguments.
       source: the user's line, of the forward pass also for what happens in the backward pass.
       module: path of the module that was running, or empty.
       iteration: the step of each loop around it, the outermost first, counted from 0; of a
@@ -70,7 +72,8 @@ class NanReport:
         what = {"nan": "NaN", "inf": "infinity"}[self.kind]
         step = f", iteration {', '.join(map(str, self.iteration))}" if self.iteration else ""
         if self.primitive == "argument":
-            return f"{what} in an argument{step}\n  First used at {_place(self.source)}"
+            given = f": {'; '.join(self.operands)}" if self.operands else ""
+            return f"{what} in an argument{given}\n  First used at {_place(self.source)}"
         module = f"\n  Module: {self.module}" if self.module else ""
         position = f", first at [{', '.join(map(str, self.position))}]" if self.position else ""
         types = ", ".join(operand.split(" ")[0] for operand in self.operands)
@@ -150,8 +153,12 @@ class _Tracker(Runner):
             return min(births, key=lambda b: b.order)
         return _Birth(len(self._births), op, result, given=bool(held))
 
-    def report(self, outputs: Sequence[Any]) -> NanReport | None:
-        """Of the NaNs that reach `outputs`, the one that was made first."""
+    def report(
+        self, outputs: Sequence[Any], arguments: Callable[[], list[str]] | None = None
+    ) -> NanReport | None:
+        """Of the NaNs that reach `outputs`, the one that was made first; `arguments` describes
+        those that held one before.
+        """
         births = [b for x in outputs if self.holds(x) and (b := self.birth(x)) is not None]
         if not births:
             return None
@@ -160,6 +167,9 @@ class _Tracker(Runner):
         phase = op.source.phase
         if phase == "derivative":
             phase = "backward" if self._turned_back else "tangent"
+        operands = tuple(summary(x) for x in op.operands)
+        if birth.given:
+            operands = tuple(arguments()) if arguments is not None else ()
         positions = np.argwhere(self._test(as_numpy(birth.result)))
         return NanReport(
             primitive="argument" if birth.given else op.primitive.name,
@@ -167,7 +177,7 @@ class _Tracker(Runner):
             module=op.module,
             iteration=op.iteration,
             phase=phase,
-            operands=tuple(summary(x) for x in op.operands),
+            operands=operands,
             result=summary(birth.result),
             position=tuple(int(i) for i in positions[0]) if len(positions) else (),
             kind=self.kind,
@@ -209,7 +219,13 @@ def find_nan(fun: Callable[..., Any], kind: str = "nan") -> Callable[..., NanRep
         tracker = _Tracker(kind)
         with watching(tracker, "find_nan"):
             result = fun(*args, **kwargs)
-        return tracker.report(jax.tree.leaves(result))
+
+        def arguments() -> list[str]:
+            leaves = enumerate(jax.tree.leaves((args, kwargs)))
+            held = [(i, x) for i, x in leaves if tracker.holds(x)]
+            return [f"{leaf_path((args, kwargs), i, fun)} {summary(x)}" for i, x in held]
+
+        return tracker.report(jax.tree.leaves(result), arguments)
 
     return find
 

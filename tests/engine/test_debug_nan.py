@@ -145,8 +145,12 @@ def test_equal_functions_on_other_lines_are_told_apart():
 
 
 def test_an_argument_that_has_one_already():
-    report = debug.find_nan(lambda x: x * 2)(jnp.array([1.0, np.nan]))
-    assert report.primitive == "argument" and "in an argument" in str(report)
+    def scaled(params):
+        return params["w"] * 2
+
+    report = debug.find_nan(jaxcore.jit(scaled))({"w": jnp.array([1.0, np.nan])})
+    assert report.primitive == "argument" and report.operands == ("params['w'] float32[2] 1 nan",)
+    assert "NaN in an argument: params['w'] float32[2] 1 nan" in str(report)
 
 
 def test_infinities():
