@@ -17,6 +17,7 @@ import numpy as np
 
 from jaxcore import backend
 from jaxcore.ir import Literal, Program
+from jaxcore.ops.checkpoint import Policy
 from jaxcore.ops.custom import lower_inline
 from jaxcore.primitive import Primitive
 
@@ -170,4 +171,5 @@ _RULES: dict[type, Callable[[Any], str]] = {
     slice: lambda x: f"slice({_items((x.start, x.stop, x.step))})",
     np.ndarray: _array,
     Program: fingerprint,
+    Policy: lambda x: "policy",  # says how to differentiate, which is done
 }

@@ -1,5 +1,7 @@
 """What comes from the disk computes the same bits and behaves the same."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import jax
 import numpy as np
 import pytest
@@ -68,6 +70,10 @@ CASES = {
     "a rule of derivatives": (
         lambda x: jax.nn.relu(x) + jax.nn.silu(x),
         lambda r: (np.ones(3, "f4"),),
+    ),
+    "computed again": (
+        jaxcore.grad(jaxcore.checkpoint(lambda x: jnp.sum(jnp.sin(jnp.cos(x))))),
+        lambda r: (r.standard_normal(3, np.float32),),
     ),
     "sorting": (lambda x: (jnp.sort(x), jnp.argsort(x)), lambda r: (r.standard_normal(9),)),
 }
@@ -169,3 +175,17 @@ def test_a_loaded_executable_describes_itself():
     (sharding,), _ = entry.compiled.input_shardings
     assert sharding.device_set == {jax.devices()[0]}
     assert counts() == (1, 1, 1)
+
+
+def test_several_threads_start_at_once():
+    f, arguments = CASES["training step"]
+    args = arguments(np.random.default_rng(0))
+    expected = fresh(f)(*args)
+    for _ in range(2):  # from the disk, then compiled by several and written by several
+        functions = [fresh(f) for _ in range(4)]
+        with ThreadPoolExecutor(4) as pool:
+            for result in pool.map(lambda g: g(*args), functions):
+                same_bits(expected, result)
+        cache.clear()
+    found = cache.stats()
+    assert found.errors == 0 and found.hits >= 4 and found.hits + found.misses == 9
