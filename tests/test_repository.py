@@ -24,6 +24,7 @@ TOP_LEVEL = (
     "LICENSE",
     "Makefile",
     ".ci/run",
+    "docs/api.md",
     "docs/architecture.md",
     "docs/benchmarks.md",
     *(f"{layer}/__init__.py" for layer in LAYERS),
