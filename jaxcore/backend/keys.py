@@ -10,6 +10,7 @@ from jax._src.random import prng, threefry2x32
 
 KeyType = prng.KeyTy
 random_bits_p = prng.random_bits_p
+random_clone_p = _random.random_clone_p
 random_fold_in_p = prng.random_fold_in_p
 random_seed_p = prng.random_seed_p
 random_split_p = prng.random_split_p
@@ -19,6 +20,7 @@ threefry2x32_p = threefry2x32.threefry2x32_p
 key_implementation = _random.resolve_prng_impl
 key_words = _random._return_prng_keys
 canonicalize_shape = core.canonicalize_shape
+safe_to_cast = dtypes.safe_to_cast
 user_dtype = dtypes.check_and_canonicalize_user_dtype
 
 

@@ -26,6 +26,7 @@ from jaxcore.trace import aval_of, bind
 
 __all__ = [
     "random_bits_p",
+    "random_clone_p",
     "random_fold_in_p",
     "random_seed_p",
     "random_split_p",
@@ -94,6 +95,7 @@ def _bits_type(keys: ShapedArray, *, bit_width: int, shape: Shape) -> ShapedArra
 
 
 random_seed_p = _per_key("random_seed", _seed_type, backend.random_seed_p, _free)
+random_clone_p = _per_key("random_clone", lambda keys: keys, backend.random_clone_p, _free)
 random_split_p = _per_key("random_split", _split_type, backend.random_split_p, _hashes)
 random_bits_p = _per_key("random_bits", _bits_type, backend.random_bits_p, _hashes)
 

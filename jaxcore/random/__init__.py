@@ -4,8 +4,13 @@ The functions imported here record our primitives; every other name is JAX's fun
 on our tracers.
 
 keys          keys of both kinds, and bits
-continuous    uniform, normal and what is made of them
+arguments     what samplers do with theirs
+continuous    uniform, normal, and what one uniform sample makes
+transformed   what a formula makes of those
+gammas        gamma, beta, Dirichlet, chi-square, F, Student's t
+vectors       normal vectors, orthogonal matrices, balls
 discrete      coin flips, integers, choices and random orders
+counts        Poisson, binomial, multinomial, geometric
 """
 
 from __future__ import annotations
@@ -22,6 +27,7 @@ from jaxcore.random.continuous import (
     truncated_normal,
     uniform,
 )
+from jaxcore.random.counts import binomial, geometric, multinomial, poisson
 from jaxcore.random.discrete import (
     bernoulli,
     categorical,
@@ -30,27 +36,64 @@ from jaxcore.random.discrete import (
     rademacher,
     randint,
 )
+from jaxcore.random.gammas import beta, chisquare, dirichlet, f, gamma, loggamma, t
 from jaxcore.random.keys import PRNGKey, bits, fold_in, key, split
+from jaxcore.random.transformed import (
+    cauchy,
+    double_sided_maxwell,
+    lognormal,
+    maxwell,
+    pareto,
+    rayleigh,
+    triangular,
+    wald,
+    weibull_min,
+)
+from jaxcore.random.vectors import ball, generalized_normal, multivariate_normal, orthogonal
 
 __all__ = [
     "PRNGKey",
+    "ball",
     "bernoulli",
+    "beta",
+    "binomial",
     "bits",
     "categorical",
+    "cauchy",
+    "chisquare",
     "choice",
+    "dirichlet",
+    "double_sided_maxwell",
     "exponential",
+    "f",
     "fold_in",
+    "gamma",
+    "generalized_normal",
+    "geometric",
     "gumbel",
     "key",
     "laplace",
+    "loggamma",
     "logistic",
+    "lognormal",
+    "maxwell",
+    "multinomial",
+    "multivariate_normal",
     "normal",
+    "orthogonal",
+    "pareto",
     "permutation",
+    "poisson",
     "rademacher",
     "randint",
+    "rayleigh",
     "split",
+    "t",
+    "triangular",
     "truncated_normal",
     "uniform",
+    "wald",
+    "weibull_min",
 ]
 
 

@@ -16,11 +16,11 @@ import jaxcore.numpy as jnp
 from jaxcore import backend, lax
 from jaxcore.jit import jit
 from jaxcore.ops.random import random_split_p
+from jaxcore.random.arguments import Shape, at_rank, cast, check_shape, float_dtype
 from jaxcore.random.keys import as_key, raw_bits, shape_of
 from jaxcore.trace import aval_of, bind
 
 __all__ = [
-    "check_shape",
     "exponential",
     "gumbel",
     "laplace",
@@ -33,26 +33,7 @@ __all__ = [
 ]
 
 Array = jax.Array
-Shape = tuple[int, ...]
 _UINT = {n: np.dtype(f"uint{n}") for n in (8, 16, 32, 64)}
-
-
-def check_shape(name: str, shape: Shape, *parameters: Any) -> None:
-    """Raise unless the parameters' shapes broadcast to exactly `shape`."""
-    found = np.broadcast_shapes(shape, *[aval_of(p).shape for p in parameters])
-    if found != shape:
-        raise ValueError(
-            f"{name} parameter shapes must be broadcast-compatible with shape argument, and the "
-            f"result of broadcasting the shapes must equal the shape argument, but got result "
-            f"{found} for shape argument {shape}."
-        )
-
-
-def _float(name: str, dtype: Any, kind: Any = np.floating, noun: str = "float") -> Any:
-    own = backend.user_dtype(float if dtype is None else dtype)
-    if not jax.dtypes.issubdtype(own, kind):
-        raise ValueError(f"dtype argument to `{name}` must be a {noun} dtype, got {own}")
-    return own
 
 
 # --- uniform ------------------------------------------------------------------------------------
@@ -63,8 +44,8 @@ def uniform_bits(key: Any, minval: Any, maxval: Any, shape: Shape, dtype: Any) -
     info = jnp.finfo(dtype)
     if info.bits not in _UINT:
         raise TypeError(f"uniform only accepts 8-, 16-, 32-, or 64-bit dtypes, got {dtype}.")
-    low = _at_rank(_cast(minval, dtype), len(shape))
-    high = _at_rank(_cast(maxval, dtype), len(shape))
+    low = at_rank(cast(minval, dtype), len(shape))
+    high = at_rank(cast(maxval, dtype), len(shape))
     words = _UINT[info.bits]
     drawn = 8 if info.nmant < 8 else info.bits
     bits = lax.convert_element_type(raw_bits(key, drawn, shape), words)
@@ -72,20 +53,6 @@ def uniform_bits(key: Any, minval: Any, maxval: Any, shape: Shape, dtype: Any) -
     one = np.array(1.0, dtype)
     unit = lax.bitcast_convert_type(lax.bitwise_or(mantissa, one.view(words)[()]), dtype) - one
     return jnp.maximum(low, jnp.reshape(unit * (high - low) + low, shape))
-
-
-def _cast(x: Any, dtype: Any) -> Any:
-    """`x` in `dtype`; a number stays one, so that it becomes a literal."""
-    if isinstance(x, int | float | np.generic):
-        return np.asarray(x, dtype)[()]
-    return lax.convert_element_type(x, dtype)
-
-
-def _at_rank(x: Any, rank: int) -> Any:
-    """`x` with leading axes of size 1 up to `rank`; scalars stay."""
-    shape = aval_of(x).shape
-    missing = rank - len(shape)
-    return jnp.reshape(x, (1,) * missing + shape) if shape and missing > 0 else x
 
 
 @partial(jit, static_argnames=("shape", "dtype"))
@@ -121,7 +88,7 @@ def uniform(
     if out_sharding is not None:
         return jax.random.uniform(key, shape, dtype, minval, maxval, out_sharding=out_sharding)
     typed, _ = as_key("uniform", key)
-    own = _float("uniform", dtype)
+    own = float_dtype("uniform", dtype)
     return _uniform(typed, minval, maxval, shape=shape_of(shape), dtype=own)
 
 
@@ -159,7 +126,7 @@ def normal(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = 
         return jax.random.normal(key, shape, dtype, out_sharding=out_sharding)
     typed, _ = as_key("normal", key)
     sizes = shape_of(shape)
-    own = _float("normal", dtype, np.inexact, "float or complex")
+    own = float_dtype("normal", dtype, np.inexact, "float or complex")
     return _normal(typed, shape=sizes, dtype=own)
 
 
@@ -180,7 +147,7 @@ def _truncated_normal(
     inside_low = lax.nextafter(lax.stop_gradient(lower), infinity)
     inside_high = lax.nextafter(lax.stop_gradient(upper), -infinity)
     rank = len(shape)
-    return jnp.clip(root * lax.erf_inv(u), _at_rank(inside_low, rank), _at_rank(inside_high, rank))
+    return jnp.clip(root * lax.erf_inv(u), at_rank(inside_low, rank), at_rank(inside_high, rank))
 
 
 def truncated_normal(
@@ -206,7 +173,7 @@ def truncated_normal(
         )
     sizes = None if shape is None else shape_of(shape)
     typed, _ = as_key("truncated_normal", key)
-    own = _float("truncated_normal", dtype)
+    own = float_dtype("truncated_normal", dtype)
     return _truncated_normal(typed, lower, upper, shape=sizes, dtype=own)
 
 
@@ -223,7 +190,7 @@ def exponential(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: A
     if out_sharding is not None:
         return jax.random.exponential(key, shape, dtype, out_sharding=out_sharding)
     typed, _ = as_key("exponential", key)
-    own = _float("exponential", dtype)
+    own = float_dtype("exponential", dtype)
     return _exponential(typed, shape=shape_of(shape), dtype=own)
 
 
@@ -238,7 +205,7 @@ def laplace(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any =
     if out_sharding is not None:
         return jax.random.laplace(key, shape, dtype, out_sharding=out_sharding)
     typed, _ = as_key("laplace", key)
-    own = _float("laplace", dtype)
+    own = float_dtype("laplace", dtype)
     return _laplace(typed, shape=shape_of(shape), dtype=own)
 
 
@@ -253,7 +220,7 @@ def logistic(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any 
     if out_sharding is not None:
         return jax.random.logistic(key, shape, dtype, out_sharding=out_sharding)
     typed, _ = as_key("logistic", key)
-    own = _float("logistic", dtype)
+    own = float_dtype("logistic", dtype)
     return _logistic(typed, shape=shape_of(shape), dtype=own)
 
 
@@ -287,5 +254,5 @@ def gumbel(
     if out_sharding is not None or not plain_gumbel(mode):
         return jax.random.gumbel(key, shape, dtype, mode, out_sharding=out_sharding)
     typed, _ = as_key("gumbel", key)
-    own = _float("gumbel", dtype)
+    own = float_dtype("gumbel", dtype)
     return _gumbel(typed, shape=shape_of(shape), dtype=own)

@@ -15,7 +15,8 @@ import jaxcore.numpy as jnp
 from jaxcore import backend, lax
 from jaxcore.jit import jit
 from jaxcore.ops.random import random_split_p
-from jaxcore.random.continuous import check_shape, gumbel, plain_gumbel, uniform, uniform_bits
+from jaxcore.random.arguments import check_shape
+from jaxcore.random.continuous import gumbel, plain_gumbel, uniform, uniform_bits
 from jaxcore.random.keys import as_key, raw_bits, shape_of
 from jaxcore.trace import aval_of, bind
 
