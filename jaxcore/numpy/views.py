@@ -29,6 +29,12 @@ Array = jax.Array
 _BYTE = np.dtype(np.uint8)
 
 
+def _bits(dtype: Any) -> int:
+    """The size of an element; NumPy counts whole bytes."""
+    narrow = str(dtype).removeprefix("u")
+    return int(narrow[3:]) if narrow in ("int2", "int4") else dtype.itemsize * 8
+
+
 def view(x: Any, dtype: Any = None, type: None = None) -> Array:
     """The bits of `x` read as `dtype`: the last axis grows or shrinks with the size of an element.
 
@@ -41,7 +47,7 @@ def view(x: Any, dtype: Any = None, type: None = None) -> Array:
     if dtype is None or user_dtype(dtype) == x.dtype:
         return x
     new = user_dtype(dtype)
-    old_size, new_size = x.dtype.itemsize * 8, new.itemsize * 8
+    old_size, new_size = _bits(x.dtype), _bits(new)
     if not x.ndim:
         if old_size != new_size:
             raise ValueError(

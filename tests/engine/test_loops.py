@@ -97,7 +97,7 @@ MISTAKES = [
     (
         "types",
         TypeError,
-        r"(?s)carry\['n'\]: in int32\[\], out float32\[\], made at .*test_loops.py.*1\.5 \+ x",
+        r"(?s)carry\['n'\]: in int32\[\], out float32\[\], made by add at .*loops.py.*1\.5 \+ x",
         lambda: lax.scan(lambda c, x: ({"n": c["n"] * 1.5 + x}, x), {"n": np.int32(0)}, XS),
     ),
     ("a float for an int", TypeError, "carry: in float32", lambda: lax.scan(

@@ -152,6 +152,6 @@ CASES = [
     Case("insert and delete", inserted, (X, INTS, AT, V), vmap=False),
     Case("put and resize", written, (X, INTS, AT, V)),
     Case("block", blocks, (X, INTS, HALF), weak=False),
-    Case("choices", choices, (X, INTS, HALF, INTS % 2, BOOLS)),
+    Case("choices by index", choices, (X, INTS, HALF, INTS % 2, BOOLS)),
     Case("mapped functions", mapped, (X, CUBE, V), rank_promotion=True),
 ]  # fmt: skip

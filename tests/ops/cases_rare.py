@@ -120,7 +120,7 @@ CASES = [
     Case("methods of arrays", methods, (X, INTS, SMALL, HALF, BOOLS, Z), grad=False, native=False),
     Case("packed bits", packed, (BOOLS, INTS, SMALL)),
     Case("polynomials", polynomials, (X, grid(-1, 2.5, (5,)), INTS), tol=1e-4, rank_promotion=True),
-    Case("integer powers", powers, (INTS, SMALL, BOOLS)),
+    Case("integer powers of arrays", powers, (INTS, SMALL, BOOLS)),
     Case("complex numbers", complexes, (Z, X, INTS), tol=1e-4, native=False),
     Case("rounded", rounded, (X, HALF, INTS)),
     Case("astype and copy", converted, (X, Z, INTS), grad=False),

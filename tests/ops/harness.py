@@ -41,7 +41,8 @@ class Case:
       weak: check that the results are weakly typed where JAX's are.
       tol: relative and absolute tolerance of float32 results; coarser dtypes have their own.
       rank_promotion: the case adds axes by broadcasting.
-      steps: a function of steps, whose derivative is zero by convention.
+      steps: finite differences say nothing: a function of steps, whose derivative is zero by
+        convention, or a singularity within their step.
     """
 
     name: str
@@ -214,7 +215,8 @@ def _check_differences(case: Case, moved: list[Any]) -> None:
 
 def _dot(a: Any, b: Any) -> Any:
     a, b = (np.asarray(x).astype(np.complex128) for x in (a, b))
-    return np.sum(a * b).real
+    with np.errstate(invalid="ignore"):  # what is not finite is left out by the caller
+        return np.sum(a * b).real
 
 
 # --- comparison ---------------------------------------------------------------------------------
