@@ -8,7 +8,6 @@ from typing import Any
 from jaxcore import backend
 from jaxcore.ir import Program
 from jaxcore.ops.basic import instantiate
-from jaxcore.ops.call import run_program
 from jaxcore.primitive import Primitive
 from jaxcore.trace import aval_of, bind, trace_program
 
@@ -76,8 +75,6 @@ def stage_custom_jvp(fun: Any, jvp: Any, args: Sequence[Any], symbolic_zeros: bo
     if backend.at_top_level():
         return fun.call_wrapped(*args)
     program, consts = trace_program(fun.call_wrapped, [aval_of(a) for a in args], rule_name(fun))
-    if not consts and len(program.equations) == 0:
-        return run_program(program, args)
     return bind(
         custom_jvp_p,
         *consts,

@@ -194,3 +194,24 @@ def test_a_rule_of_ours_closes_over_a_traced_argument():
 
     close(jaxcore.jit(jaxcore.grad(f))(1.0, 3.0), jnp.float32(6.0))
     close(jaxcore.vmap(jaxcore.grad(f))(X, X), 2 * X)
+
+
+@jax.custom_jvp
+def unchanged(x):
+    return x
+
+
+@unchanged.defjvp
+def _(primals, tangents):
+    return primals[0], 2.0 * tangents[0]
+
+
+def test_a_rule_on_a_function_that_returns_its_argument():
+    """Such a function has no operation of its own; its rule counts all the same."""
+    for grad in (jaxcore.grad, lambda f: jaxcore.jit(jaxcore.grad(f))):
+        assert (
+            grad(lambda x: unchanged(x) * x)(3.0)
+            == jax.grad(lambda x: unchanged(x) * x)(3.0)
+            == 9.0
+        )
+    close(jaxcore.vmap(jaxcore.grad(unchanged))(X), jax.vmap(jax.grad(unchanged))(X))
