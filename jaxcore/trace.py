@@ -19,16 +19,7 @@ from jaxcore import backend, errors
 from jaxcore.axes import align, result_types, vary
 from jaxcore.backend import ShapedArray
 from jaxcore.collector import collector_paused
-from jaxcore.ir import (
-    Atom,
-    Equation,
-    Literal,
-    Program,
-    Var,
-    checked,
-    intern,
-    live_equations,
-)
+from jaxcore.ir import Atom, Equation, Literal, Program, Var, checked, intern, live_equations
 from jaxcore.primitive import Primitive, from_jax
 from jaxcore.source import (
     Source,
@@ -224,8 +215,11 @@ class StageTrace(JaxcoreTrace):
         self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]
     ) -> list[Any]:
         """The little jitted helpers of JAX's library are not worth a function of their own."""
-        if primitive.name == "call" and len(params["program"].equations) <= 8:
-            return self.inline_values(params["program"], args)
+        if primitive.name == "call":
+            program = params["program"]
+            if len(program.equations) <= 8:
+                return self.inline_values(program, args)
+            args = matched(program, args)
         return self.process(primitive, args, params)
 
     def inline(self, program: Program, atoms: Sequence[Atom]) -> list[Atom]:
