@@ -12,6 +12,7 @@ from jaxcore import backend, cache
 from jaxcore.collector import collector_paused
 from jaxcore.ir import Program, Var
 from jaxcore.lower import primitive_of
+from jaxcore.passes.weak import strong_key
 from jaxcore.placement import program_params
 from jaxcore.shardings import Placed
 
@@ -22,6 +23,7 @@ __all__ = ["Entry", "compile_program", "lower_program"]
 class Entry:
     """A compiled program with what is needed to call it from Python."""
 
+    program: Program
     compiled: Any
     consts: list[Any]
     out_tree: Any
@@ -31,8 +33,23 @@ class Entry:
         values = [x for x, keep in zip([*self.consts, *leaves], self.kept, strict=True) if keep]
         if backend.flag("jax_disable_jit"):  # what is compiled already stays so
             with jax.disable_jit(False):
-                return self.compiled(*values)
-        return self.compiled(*values)
+                outputs = self.compiled(*values)
+        else:
+            outputs = self.compiled(*values)
+        # The executable may have been made for a program of other weak types.
+        return [
+            backend.with_weak_type(x, v.aval.weak_type)
+            for x, v in zip(outputs, self.program.outputs, strict=True)
+        ]
+
+    def fits(self, program: Program, consts: Sequence[Any], out_tree: Any) -> bool:
+        """True where `program`, traced for types of other weakness, needs no other executable."""
+        places = [backend.committed_sharding(x) for x in consts]
+        return (
+            out_tree == self.out_tree
+            and places == [backend.committed_sharding(x) for x in self.consts]
+            and strong_key(program) == strong_key(self.program)
+        )
 
 
 def compile_program(
@@ -42,13 +59,15 @@ def compile_program(
     donated: Sequence[bool],
     name: str,
     placed: Placed | None = None,
-) -> tuple[Any, list[bool]]:
-    """Compile, or read from the disk; the executable, and which of consts + leaves it takes."""
+) -> tuple[Any, list[bool], bool]:
+    """Compile, or read from the disk; the executable, which of consts + leaves it takes, and
+    whether it was read.
+    """
     request = _Request.of(program, consts, leaves, donated, name, placed)
-    compiled = cache.load_or_compile(
+    compiled, was_read = cache.load_or_compile(
         request.program, request.values, request.donated, name, request.lower, request.options
     )
-    return compiled, request.kept
+    return compiled, request.kept, was_read
 
 
 def lower_program(

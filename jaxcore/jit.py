@@ -8,6 +8,8 @@ of `program_p`.
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -22,16 +24,14 @@ from jaxcore.compile import Entry, compile_program
 from jaxcore.ir import Program, by_place, is_by_place
 from jaxcore.lower import bind_program
 from jaxcore.ops.call import call, run_program
+from jaxcore.recompile import alike, record
 from jaxcore.shardings import constrained, incompatible_devices, options_of, placed
 from jaxcore.signature import Call, Settings, function_name, need_function, settings_of
+from jaxcore.source import is_library
 from jaxcore.stages import Lowered, Traced
 from jaxcore.trace import JaxcoreTrace, aval_of, trace_program
 
 __all__ = ["Jitted", "clear_caches", "is_deleted", "jit", "jit_program"]
-
-
-def _placement(x: Any) -> Any:
-    return x.sharding if getattr(x, "_committed", False) else None
 
 
 def is_deleted(x: Any) -> bool:
@@ -80,6 +80,11 @@ def jit(
       compiler_options: flags of XLA by name.
       blocks: the form of repeated calls: ``"inline"``, ``"outlined"`` (a computation of their own),
         ``"rolled"`` (chains become loops); None decides by cost.
+
+    Each compilation after the first is one line of the logger ``jaxcore.recompile``, with the
+    argument that changed, and an entry of `jaxcore.cache.log()`. Types that differ only in being
+    weak, such as a learning rate given as float, NumPy scalar and array, share one executable
+    wherever they give the same operations.
 
     Returns:
       A function with the methods ``trace``, ``lower`` and ``eval_shape`` (called with example
@@ -134,7 +139,15 @@ def jit(
 class Jitted:  # noqa: D101 (its docstring is that of the function)
     # A jitted function. It has slots and no __dict__ on purpose: functools.wraps copies the
     # __dict__ of what it wraps, and jax.jit(f) must not take f's `lower` for its own.
-    __slots__ = ("__weakref__", "__wrapped__", "_entries", "_programs", "_settings", "dispatch")
+    __slots__ = (
+        "__weakref__",
+        "__wrapped__",
+        "_entries",
+        "_programs",
+        "_quiet",
+        "_settings",
+        "dispatch",
+    )
 
     def __new__(cls, fun: Callable[..., Any], settings: Settings) -> Jitted:
         """One that donates remembers from whom it took."""
@@ -147,6 +160,7 @@ class Jitted:  # noqa: D101 (its docstring is that of the function)
     def __init__(self, fun: Callable[..., Any], settings: Settings) -> None:
         self.__wrapped__ = fun
         self._settings = settings
+        self._quiet = _called_by_library()
         self._entries: dict[Any, Entry] = {}
         self._programs: dict[Any, tuple[Program, list[Any], Any]] = {}
         self.dispatch = backend.dispatcher(
@@ -228,31 +242,43 @@ class Jitted:  # noqa: D101 (its docstring is that of the function)
     @errors.explained
     def _cache_miss(self, *args: Any, **kwargs: Any) -> tuple[Any, Any, bool]:
         """What the C++ dispatcher calls for types it has not seen, and for tracers."""
-        fun, name = self.__wrapped__, self.__name__
-        call_ = Call(fun, self._settings, args, kwargs)
+        call_ = Call(self.__wrapped__, self._settings, args, kwargs)
         if not backend.at_top_level() or side.active():
             return self._nested(call_), None, False
         self._check_leaves(call_)
         avals = [aval_of(x) for x in call_.leaves]
-        key = (call_.key(avals), tuple(_placement(x) for x in call_.leaves))
+        key = (call_.key(avals), tuple(backend.committed_sharding(x) for x in call_.leaves))
         entry = self._entries.get(key)
         if entry is None:
-            out: list[Any] = []
-            program, consts = trace_program(call_.function(fun, out), avals, name, shared=False)
-            where = placed(call_, name, avals, out[-1], program.out_avals)
-            try:
-                compiled, kept = compile_program(
-                    program, consts, call_.leaves, call_.donated, name, where
-                )
-            except ValueError as error:
-                if "incompatible devices" not in str(error):
-                    raise
-                raise incompatible_devices(error, call_, name) from None
-            entry = self._entries[key] = Entry(compiled, consts, out[-1], kept)
+            began, known = time.perf_counter(), list(self._entries)
+            entry, how = self._new_entry(call_, avals, key)
+            self._entries[key] = entry
+            if not self._quiet:
+                record(self.__wrapped__, key, known, time.perf_counter() - began, how)
         outputs = entry.run(call_.leaves)
         result = jax.tree.unflatten(entry.out_tree, outputs)
         fast = backend.fast_path(entry.compiled, entry.consts, entry.out_tree, outputs, entry.kept)
         return result, fast, False
+
+    def _new_entry(self, call_: Call, avals: list[Any], key: Any) -> tuple[Entry, str]:
+        """An executable for a call of types `avals`, and how it was come by."""
+        out: list[Any] = []
+        function, name = call_.function(self.__wrapped__, out), self.__name__
+        program, consts = trace_program(function, avals, name, shared=False)
+        for other, entry in list(self._entries.items()):
+            if alike(key, other) and entry.fits(program, consts, out[-1]):
+                return Entry(program, entry.compiled, consts, out[-1], entry.kept), "shared"
+        where = placed(call_, name, avals, out[-1], program.out_avals)
+        try:
+            compiled, kept, was_read = compile_program(
+                program, consts, call_.leaves, call_.donated, name, where
+            )
+        except ValueError as error:
+            if "incompatible devices" not in str(error):
+                raise
+            raise incompatible_devices(error, call_, name) from None
+        entry = Entry(program, compiled, consts, out[-1], kept)
+        return entry, "disk" if was_read else "compiled"
 
     def _nested(self, call_: Call) -> Any:
         """A call met while another trace is current: one call of a program.
@@ -288,6 +314,15 @@ class Jitted:  # noqa: D101 (its docstring is that of the function)
         return jax.tree.unflatten(out_tree, state.deliver(results) if stateful else results)
 
 
+def _called_by_library() -> bool:
+    """True where a function of the library itself, and no user's, is being jitted."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__") in _ENTRANCES:
+        frame = frame.f_back
+    return is_library(frame.f_code.co_filename)
+
+
+_ENTRANCES = (__name__, errors.boundary.__name__, "jaxcore.donating")
 _made: WeakSet[Jitted] = WeakSet()
 
 
@@ -317,11 +352,11 @@ def jit_program(program: Program) -> Callable[..., list[Any]]:
         for x in args:
             if isinstance(x, backend.Tracer):
                 raise errors.leaked(x)
-        key = (tuple(aval_of(x) for x in args), tuple(_placement(x) for x in args))
+        key = (tuple(aval_of(x) for x in args), tuple(backend.committed_sharding(x) for x in args))
         entry = entries.get(key)
         if entry is None:
-            compiled, kept = compile_program(program, (), args, (), program.name)
-            entry = entries[key] = Entry(compiled, [], tree, kept)
+            compiled, kept, _ = compile_program(program, (), args, (), program.name)
+            entry = entries[key] = Entry(program, compiled, [], tree, kept)
         outputs = entry.run(args)
         fast = backend.fast_path(entry.compiled, (), tree, outputs, entry.kept)
         return list(outputs), fast, False

@@ -111,6 +111,12 @@ def is_engine(filename: str) -> bool:
     return is_internal(filename) and not os.path.abspath(filename).startswith(_layer_roots)
 
 
+def is_library(filename: str) -> bool:
+    """True for files of the engine and of the modules, whose own functions are nobody's concern."""
+    path = os.path.abspath(filename)
+    return path.startswith((_HERE, _layer_roots[0])) and not path.startswith(_layer_roots[1])
+
+
 def is_replaying() -> bool:
     """True while equations of a program are applied again: the running line says nothing then."""
     return _state.source is not None and _state.source.instruction != _ELSEWHERE

@@ -183,7 +183,9 @@ class Compiled(_Stage):
     def __init__(self, lowered: Lowered, executable: Any) -> None:
         self.program, self.fun_name = lowered.program, lowered.fun_name
         self.args_info, self.out_tree = lowered.args_info, lowered.out_tree
-        self._entry = Entry(executable, lowered._consts, self.out_tree, lowered._kept)
+        self._entry = Entry(
+            lowered.program, executable, lowered._consts, self.out_tree, lowered._kept
+        )
         self._dispatch = backend.dispatcher(self.__call__, self._cache_miss, (), ())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

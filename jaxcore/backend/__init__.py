@@ -116,7 +116,13 @@ from jaxcore.backend.keys import (
     typed_key,
     user_dtype,
 )
-from jaxcore.backend.dispatch import NonFinite, dispatcher, fast_path
+from jaxcore.backend.dispatch import (
+    NonFinite,
+    committed_sharding,
+    dispatcher,
+    fast_path,
+    with_weak_type,
+)
 from jaxcore.backend.interpreters import jit_equation_params, teach
 from jaxcore.backend.effects import debug_callback_p, debug_effect, is_value, ordered_effects
 from jaxcore.backend.forms import plain_form

@@ -39,6 +39,19 @@ def dispatcher(
     )
 
 
+def committed_sharding(x: Any) -> Any:
+    """The sharding of an array that was put somewhere, else None."""
+    return x.sharding if getattr(x, "_committed", False) else None
+
+
+def with_weak_type(x: Any, weak_type: bool) -> Any:
+    """The array `x`, its type made weak or not."""
+    if not isinstance(x, _jax.ArrayImpl) or x.weak_type == weak_type:
+        return x
+    aval = x.aval.update(weak_type=weak_type)
+    return _jax.ArrayImpl(aval, x.sharding, x._arrays, x._committed, _skip_checks=True)
+
+
 def fast_path(
     compiled: Any,
     consts: Sequence[Any],

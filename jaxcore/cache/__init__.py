@@ -8,11 +8,23 @@ removed, and whatever goes wrong with the cache, the program is compiled.
 fingerprint   the identity of a program in every process
 environment   what else an executable depends on
 store         the directory
+log           what was compiled, and why
 state         settings and counters
 lookup        from the disk if it is there, else by the compiler
 """
 
+from jaxcore.cache.log import Change, Compilation, log
 from jaxcore.cache.lookup import load_or_compile
 from jaxcore.cache.state import Stats, clear, directory, enable, stats
 
-__all__ = ["Stats", "clear", "directory", "enable", "load_or_compile", "stats"]
+__all__ = [
+    "Change",
+    "Compilation",
+    "Stats",
+    "clear",
+    "directory",
+    "enable",
+    "load_or_compile",
+    "log",
+    "stats",
+]

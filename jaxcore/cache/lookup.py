@@ -26,8 +26,9 @@ def load_or_compile(
     name: str,
     lower: Callable[[], jax.stages.Lowered],
     options: tuple[Any, ...] = (),
-) -> jax.stages.Compiled:
-    """The executable that ``lower().compile()`` gives, read from the disk where it is known.
+) -> tuple[jax.stages.Compiled, bool]:
+    """The executable that ``lower().compile()`` gives, read from the disk where it is known; and
+    whether it was.
 
     Args:
       program: what is compiled; every input is used.
@@ -39,12 +40,12 @@ def load_or_compile(
     """
     store = state.store()
     if store is None:
-        return lower().compile()
+        return lower().compile(), False
     request = _Request(store, program, donated)
     try:
         context = _context(program, args, donated, name, options)
     except Unstable as error:
-        return _uncached(lower(), error)
+        return _uncached(lower(), error), False
     try:
         key = _digest(context, fingerprint(program))
     except Unstable as error:
@@ -52,22 +53,22 @@ def load_or_compile(
         state.logger.debug("A program is looked up by its module: it has %s.", error)
     found = None if key is None else request.load(key)
     if found is not None:
-        return found
+        return found, True
     began = time.perf_counter()
     lowered = lower()
     try:
         module = backend.module_bytes(lowered)
     except backend.NotStorable as error:
-        return _uncached(lowered, error)
+        return _uncached(lowered, error), False
     if key is None:
         key = _digest(context, module)
         found = request.load(key)
         if found is not None:
-            return found
+            return found, True
     state.count(misses=1)
     compiled = lowered.compile()
     request.save(key, compiled, time.perf_counter() - began)
-    return compiled
+    return compiled, False
 
 
 def _context(
