@@ -4,6 +4,9 @@ task         Task: model, optimiser, loss; what to subclass
 model        Model, Context: what a loss is called with
 objective    Weighted: how per-example losses become the objective
 optimizer    learning rates as values, groups of parameters, freezing
+precision    bfloat16, and float16 with its loss scale
+averaging    averages of the parameters
+gradients    micro-batches, clipping, norms
 state, step  State, make_step: the pure step, usable without the trainer
 data         ArrayData: shuffled batches that resume exactly
 trainer      Trainer: fit, validate, test, predict
@@ -21,6 +24,7 @@ if __name__ == "train":  # never take the name of a user's own train.py
         "out of sys.path"
     )
 
+from .averaging import Average as Average
 from .callbacks import Callback as Callback
 from .callbacks import Checkpoint as Checkpoint
 from .callbacks import CSVLogger as CSVLogger

@@ -131,5 +131,6 @@ class History:
 
 
 def _is_bookkeeping(name: str) -> bool:
-    plain = ("step", "epoch", "seconds", "steps_per_second", "skipped", "gradient_norm")
+    plain = ("step", "epoch", "seconds", "steps_per_second", "skipped")
+    plain += ("gradient_norm", "update_norm", "loss_scale")
     return name.rsplit("/", 1)[-1] in plain or name.startswith("learning_rate")

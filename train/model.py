@@ -10,6 +10,7 @@ import jaxcore
 from jaxcore import random
 
 from .errors import TrainError, explain
+from .precision import Precision
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,11 @@ class Model:
         *,
         train: bool = False,
         key: jaxcore.Array | None = None,
+        precision: Precision | None = None,
     ) -> None:
         self.module = module
         self.train = train
+        self.precision = precision or Precision()
         self._variables = dict(variables)
         self._key = key
         self._calls = 0
@@ -97,9 +100,12 @@ class Model:
         if train and self._key is not None:
             rngs = random.fold_in(self._key, self._calls)
         self._calls += 1
+        if self.precision.compute is not None:
+            kwargs.setdefault("dtype", self.precision.compute)
         mutable = [name for name in variables if name != "params"] if train else []
         if not mutable:
-            return module.apply(variables, *args, train=train, rngs=rngs, **kwargs)
+            y = module.apply(variables, *args, train=train, rngs=rngs, **kwargs)
+            return self.precision.output(y)
         y, updates = module.apply(
             variables, *args, train=train, mutable=mutable, rngs=rngs, **kwargs
         )
@@ -108,7 +114,7 @@ class Model:
                 continue  # transient: sown values are not part of the state
             update = value if part is None else {part: value}
             self._variables[collection] = _overlay(self._variables[collection], update)
-        return y
+        return self.precision.output(y)
 
 
 def _overlay(old: Any, new: Any) -> Any:

@@ -18,17 +18,27 @@ import jaxcore.numpy as jnp
 from jaxcore import nn, tree
 
 from .errors import TrainError, explain
+from .gradients import global_norm
 from .paths import leaf_paths, some
 
 Schedule = Callable[[Any], Any]
 Factory = Callable[..., Any]
+Rate = float | Schedule
 
 
 class InjectedState(NamedTuple):
-    """State of `inject`: updates done, the rate the last one used, the optimiser's own state."""
+    """State of `inject`.
+
+    Attributes:
+      count: updates done.
+      learning_rate: the rate the last update used; of a number, also the one the next will use.
+      factor: what a schedule's rates are multiplied by.
+      inner: the optimiser's own state.
+    """
 
     count: Any
     learning_rate: Any
+    factor: Any
     inner: Any
 
 
@@ -47,21 +57,22 @@ def inject(factory: Factory, lr: float | Schedule) -> optax.GradientTransformati
     0.5
     """
 
-    def rate(count: Any, stored: Any) -> Any:
-        return jnp.asarray(lr(count), jnp.float32) if callable(lr) else stored
+    def rate(state: InjectedState) -> Any:
+        if not callable(lr):
+            return state.learning_rate
+        return jnp.asarray(lr(state.count), jnp.float32) * state.factor
 
     def init(params: Any) -> InjectedState:
         count = jnp.zeros((), jnp.int32)
         first = jnp.asarray(lr(count) if callable(lr) else lr, jnp.float32)
-        return InjectedState(
-            count, first, _transformation(factory(first), "the factory").init(params)
-        )
+        inner = _transformation(factory(first), "the factory").init(params)
+        return InjectedState(count, first, jnp.ones((), jnp.float32), inner)
 
     def update(updates: Any, state: InjectedState, params: Any = None, **extra: Any) -> Any:
-        now = rate(state.count, state.learning_rate)
+        now = rate(state)
         tx = optax.with_extra_args_support(factory(now))
         updates, inner = tx.update(updates, state.inner, params, **extra)
-        return updates, InjectedState(state.count + 1, now, inner)
+        return updates, InjectedState(state.count + 1, now, state.factor, inner)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -78,7 +89,9 @@ class Optimizer:
     freeze: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, tx: Any, lr: float | Schedule | None, freeze: tuple[str, ...]) -> Optimizer:
+    def of(
+        cls, tx: Any, lr: Rate | Mapping[str, Rate] | None, freeze: tuple[str, ...]
+    ) -> Optimizer:
         if isinstance(freeze, str):
             raise TrainError(
                 explain(
@@ -88,7 +101,17 @@ class Optimizer:
                     fix=f"write freeze=({freeze!r},).",
                 )
             )
-        groups = tx if isinstance(tx, Mapping) else {"**": tx}
+        rates = lr if isinstance(lr, Mapping) else {}
+        groups = tx if isinstance(tx, Mapping) else dict.fromkeys(rates or ("**",), tx)
+        if rates and set(rates) != set(groups):
+            raise TrainError(
+                explain(
+                    "`lr` and `tx` name different groups of parameters.",
+                    got=f"lr {list(rates)}, tx {list(groups)}",
+                    expected="the same globs in both, or globs in one of them only",
+                    fix="write lr={'encoder/**': 1e-5, '**': 1e-3} beside tx=optax.adamw.",
+                )
+            )
         if lr is not None and not any(map(_is_factory, groups.values())):
             raise TrainError(
                 explain(
@@ -99,7 +122,8 @@ class Optimizer:
                     "optax.clip_by_global_norm(1.0), optax.adamw(lr)).",
                 )
             )
-        return cls({glob: _build(one, lr, glob) for glob, one in groups.items()}, tuple(freeze))
+        built = {glob: _build(one, rates.get(glob, lr), glob) for glob, one in groups.items()}
+        return cls(built, tuple(freeze))
 
     def split(self, params: Any, only: tuple[str, ...] | None = None) -> tuple[dict[str, Any], Any]:
         """Split parameters into ({group: its trainable subtree}, everything else).
@@ -177,18 +201,21 @@ class Optimizer:
         opt_state: Mapping[str, Any],
         active: Mapping[str, Any],
         value: Any,
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """One update of the groups in `active`: new parameters and the whole new `opt_state`.
+    ) -> tuple[dict[str, Any], dict[str, Any], Any]:
+        """One update of the groups in `active`.
+
+        Returns the new parameters, the whole new `opt_state`, and the norm of the update.
 
         `value` is the loss, for transformations that ask for it (`optax.contrib.reduce_on_plateau`,
         `optax.polyak_sgd`).
         """
-        new_params, new_state = {}, dict(opt_state)
+        new_params, new_state, steps = {}, dict(opt_state), {}
         for glob, params in active.items():
             tx = optax.with_extra_args_support(self.groups[glob])
             updates, new_state[glob] = tx.update(grads[glob], opt_state[glob], params, value=value)
             new_params[glob] = optax.apply_updates(params, updates)
-        return new_params, new_state
+            steps[glob] = updates
+        return new_params, new_state, global_norm(steps)
 
 
 def learning_rates(opt_state: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,10 +1,13 @@
-"""The state of a training run: four values, one pytree, nothing hidden elsewhere."""
+"""The state of a training run: one pytree, nothing hidden elsewhere."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
 import jaxcore
+
+from .averaging import Averaged
+from .precision import LossScale
 
 
 class State(NamedTuple):
@@ -16,17 +19,28 @@ class State(NamedTuple):
       opt_state: {group: optax state}; the only group of a plain `tx` is "**".
       key: the run's typed PRNG key. It never changes: step n draws from fold_in(key, n), so a
         resumed run draws what the uninterrupted one would have.
+      average: averages of the parameters, where the task asks for them.
+      loss_scale: the factor of the loss, under precision "16-mixed".
     """
 
     step: jaxcore.Array
     variables: dict[str, Any]
     opt_state: dict[str, Any]
     key: jaxcore.Array
+    average: Averaged | None = None
+    loss_scale: LossScale | None = None
 
     @property
     def params(self) -> Any:
         """The trained and the frozen parameters together."""
         return self.variables["params"]
+
+    @property
+    def eval_variables(self) -> dict[str, Any]:
+        """The variables to validate, test and predict with: the averages, once there are any."""
+        if self.average is None:
+            return self.variables
+        return {**self.variables, "params": self.average.into(self.params)}
 
     def replace(self, **changes: Any) -> State:
         """A copy with the named fields changed."""

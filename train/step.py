@@ -9,12 +9,15 @@ import jaxcore
 import jaxcore.numpy as jnp
 from jaxcore import lax, random, tree
 
+from .averaging import Averaged
 from .errors import TrainError, explain
-from .metrics import Metric
+from .gradients import reduce_stacked
+from .metrics import Metric, Sum
 from .model import Context, Model
 from .objective import batch_rows, reduce_loss
+from .precision import LossScale, Precision
 from .state import State
-from .task import Task, reduce_stacked
+from .task import Task
 
 Step = Callable[..., tuple[State, dict[str, Metric]]]
 
@@ -41,8 +44,22 @@ def init_state(task: Task, key: jaxcore.Array, batch: Any, variables: Any = None
                 fix="return model.init(key, x).",
             )
         )
-    opt_state = jaxcore.jit(task.optimizer.init)(variables["params"])
-    return State(jnp.zeros((), jnp.int32), variables, opt_state, run_key)
+    precision = Precision.of(task.precision)
+    params = precision.keep(variables["params"])
+    opt_state = jaxcore.jit(task.optimizer.init)(params)
+    return State(
+        step=jnp.zeros((), jnp.int32),
+        variables={**variables, "params": params},
+        opt_state=opt_state,
+        key=run_key,
+        average=None if task.average is None else Averaged.start(_trained(task, params)),
+        loss_scale=LossScale.start() if precision.scaled else None,
+    )
+
+
+def _trained(task: Task, params: Any) -> Any:
+    optimizer = task.optimizer
+    return optimizer.join(optimizer.split(params)[0], {})
 
 
 @jaxcore.jit
@@ -98,6 +115,11 @@ def make_step(
 
     def one(state: State, batch: Any, mask: Any) -> tuple[State, dict[str, Metric]]:
         new, metrics = task.update(state, batch, accumulate=accumulate, mask=mask)
+        if task.average is not None and state.average is not None:
+            skips = [m.total for name, m in metrics.items() if _is_skipped(name, m)]
+            ok = jnp.all(jnp.stack(skips) == 0) if skips else True
+            params = _trained(task, new.params)
+            new = new.replace(average=task.average.update(state.average, params, state.step, ok))
         return new.replace(step=state.step + 1, key=state.key), metrics
 
     def several(state: State, batches: Any, masks: Any) -> tuple[State, dict[str, Metric]]:
@@ -114,20 +136,24 @@ def make_step(
     return step
 
 
+def _is_skipped(name: str, metric: Metric) -> bool:
+    return name.rsplit("/", 1)[-1] == "skipped" and isinstance(metric, Sum)
+
+
 def make_eval_step(task: Task) -> Callable[..., dict[str, Metric]]:
     """Compile `metrics = step(state, batch, mask=None)`, the task's `evaluate`."""
     owner = f"{type(task).__name__}.evaluate"
 
-    def evaluate(variables: Any, step: Any, key: Any, batch: Any, mask: Any) -> dict[str, Metric]:
-        ctx = Context(train=False, step=step, key=random.fold_in(key, step), mask=mask)
-        result = task.evaluate(Model(task.model, variables), batch, ctx)
+    def evaluate(state: State, batch: Any, mask: Any) -> dict[str, Metric]:
+        model, ctx = _for_evaluation(task, state, mask)
+        result = task.evaluate(model, batch, ctx)
         loss, metrics = reduce_loss(result, rows=batch_rows(batch), mask=mask, owner=owner)
         return {"loss": loss, **metrics}
 
     compiled = jaxcore.jit(evaluate)
 
     def eval_step(state: State, batch: Any, mask: Any | None = None) -> dict[str, Metric]:
-        return compiled(state.variables, state.step, state.key, batch, mask)
+        return compiled(state.replace(opt_state={}, loss_scale=None), batch, mask)
 
     return eval_step
 
@@ -135,9 +161,9 @@ def make_eval_step(task: Task) -> Callable[..., dict[str, Metric]]:
 def make_predict_step(task: Task) -> Callable[..., Any]:
     """Compile `outputs = step(state, batch)`: the task's `predict`."""
 
-    def predict(variables: Any, step: Any, key: Any, batch: Any, mask: Any) -> Any:
-        ctx = Context(train=False, step=step, key=random.fold_in(key, step), mask=mask)
-        outputs = task.predict(Model(task.model, variables), batch, ctx)
+    def predict(state: State, batch: Any, mask: Any) -> Any:
+        model, ctx = _for_evaluation(task, state, mask)
+        outputs = task.predict(model, batch, ctx)
         rows = batch_rows(batch)
         for leaf in tree.leaves(outputs):
             if jnp.ndim(leaf) == 0 or leaf.shape[0] != rows:
@@ -154,6 +180,12 @@ def make_predict_step(task: Task) -> Callable[..., Any]:
     compiled = jaxcore.jit(predict)
 
     def predict_step(state: State, batch: Any, mask: Any | None = None) -> Any:
-        return compiled(state.variables, state.step, state.key, batch, mask)
+        return compiled(state.replace(opt_state={}, loss_scale=None), batch, mask)
 
     return predict_step
+
+
+def _for_evaluation(task: Task, state: State, mask: Any) -> tuple[Model, Context]:
+    key = random.fold_in(state.key, state.step)
+    model = Model(task.model, state.eval_variables, precision=Precision.of(task.precision))
+    return model, Context(train=False, step=state.step, key=key, mask=mask)

@@ -11,11 +11,14 @@ import jaxcore
 import jaxcore.numpy as jnp
 from jaxcore import lax, random, tree
 
+from .averaging import Average
 from .errors import TrainError, explain
+from .gradients import accumulate_gradients, clip, global_norm
 from .metrics import Last, Mean, Metric, Sum
 from .model import Context, Model
 from .objective import batch_rows, reduce_loss
-from .optimizer import Optimizer, Schedule, learning_rates
+from .optimizer import Optimizer, Rate, learning_rates
+from .precision import Precision
 from .state import State
 
 Loss = Callable[[Model, Any, Context], Any]
@@ -39,15 +42,25 @@ class Task:
       model: an `nn.Module`, or a dict of them (a generator and a discriminator, say).
       tx: an optax transformation, a factory `learning_rate -> transformation` such as
         `optax.adamw`, or {glob: either} for groups of parameters.
-      lr: a number or a schedule `count -> rate` for the factories. A number is a value in the
-        optimiser's state (see `inject`), so a resumed run goes on with the checkpoint's.
+      lr: a number or a schedule `count -> rate` for the factories, or {glob: either}. A number is a
+        value in the optimiser's state (see `inject`), so a resumed run goes on with the
+        checkpoint's.
       freeze: globs over the "/"-joined paths of the parameters: no gradient, no optimiser state.
+      clip_norm: the largest norm of a gradient, over all trained parameters together.
+      clip_value: the largest absolute value of a gradient's entry.
+      precision: "32-true"; "bf16-mixed", which computes in bfloat16; "16-mixed", in float16 with a
+        loss scale that adapts; "bf16-true", which keeps the parameters in bfloat16 too.
+      average: an `Average` of the parameters, which then validates, tests and predicts.
     """
 
     model: Any
     tx: Any
-    lr: float | Schedule | None = None
+    lr: Rate | Mapping[str, Rate] | None = None
     freeze: tuple[str, ...] = ()
+    clip_norm: float | None = None
+    clip_value: float | None = None
+    precision: str = "32-true"
+    average: Average | None = None
 
     def loss(self, model: Model, batch: Any, ctx: Context) -> Any:
         """Per-example losses of shape (rows, ...), or `Weighted`; or a pair (either, metrics).
@@ -109,6 +122,23 @@ class Task:
         """`tx`, `lr` and `freeze`, resolved."""
         return Optimizer.of(self.tx, self.lr, self.freeze)
 
+    def tokens(self, batch: Any) -> int:
+        """How many tokens a batch has, for intervals in `Tokens` and for the throughput.
+
+        By default the entries of the model's first input, if those are whole numbers.
+        """
+        first = self.inputs(batch)[0]
+        if not jnp.issubdtype(first.dtype, jnp.integer):
+            raise TrainError(
+                explain(
+                    f"{type(self).__name__} does not say what a token is.",
+                    got=f"a model's input of {first.dtype}{list(first.shape)}",
+                    expected="whole numbers, one per token",
+                    fix="override `tokens(self, batch)` in the task, or count in Samples.",
+                )
+            )
+        return int(first.size)
+
     def update(
         self, state: State, batch: Any, *, accumulate: int = 1, mask: Any | None = None
     ) -> tuple[State, dict[str, Metric]]:
@@ -148,10 +178,12 @@ class Task:
           name: prefix of the metrics, and part of the random key.
 
         Returns:
-          The new state, and metrics: "loss", "gradient_norm", "learning_rate" where known,
-          "skipped", and the loss's own.
+          The new state, and metrics: "loss", "gradient_norm" (before clipping), "update_norm",
+          "learning_rate" and "loss_scale" where there are such, "skipped", and the loss's own.
         """
-        optimizer = self.optimizer
+        optimizer, precision = self.optimizer, Precision.of(self.precision)
+        # float16 ends at 65504: the scale belongs to the mean, so the sum's is smaller.
+        scale = None if state.loss_scale is None else state.loss_scale.scale / batch_rows(batch)
         active, held = optimizer.split(state.params, groups)
         collections = {c: v for c, v in state.variables.items() if c != "params"}
         key = random.fold_in(state.key, state.step)
@@ -162,14 +194,15 @@ class Task:
         def total(active: Any, collections: Any, piece: Any, mask: Any, key: Any) -> Any:
             variables = {"params": optimizer.join(active, held), **collections}
             model_key, loss_key = random.fold_in(key, 0), random.fold_in(key, 1)
-            model = Model(self.model, variables, train=True, key=model_key)
+            model = Model(self.model, variables, train=True, key=model_key, precision=precision)
             ctx = Context(train=True, step=state.step, key=loss_key, mask=mask)
             value, metrics = reduce_loss(
                 loss(model, piece, ctx), rows=batch_rows(piece), mask=mask, owner=owner
             )
             weight = lax.stop_gradient(value.weight)
             written = {c: v for c, v in model.variables.items() if c != "params"}
-            return value.total, (Mean(value.total, weight), metrics, written)
+            scaled = value.total if scale is None else value.total * scale
+            return scaled, (Mean(value.total, weight), metrics, written)
 
         gradient = jaxcore.value_and_grad(total, has_aux=True)
 
@@ -178,16 +211,19 @@ class Task:
                 active, collections, batch, mask, random.fold_in(key, 0)
             )
         else:
-            mean, metrics, collections_now, grads = _accumulate(
+            mean, metrics, collections_now, grads = accumulate_gradients(
                 gradient, active, collections, batch, mask, key, accumulate
             )
 
         # An empty batch (all rows masked) has weight 0; it must change nothing, not divide by it.
-        grads = tree.map(lambda g: g / jnp.maximum(mean.weight, 1e-30).astype(g.dtype), grads)
-        norm = _norm(grads)
+        divisor = jnp.maximum(mean.weight, 1e-30)
+        unscaled = divisor if scale is None else divisor * scale
+        grads = tree.map(lambda g: g / unscaled.astype(g.dtype), grads)
+        norm = global_norm(grads)
         finite = jnp.isfinite(norm) & jnp.isfinite(mean.total)
-        value = mean.total / jnp.maximum(mean.weight, 1e-30)
-        new_active, opt_state = optimizer.update(grads, state.opt_state, active, value)
+        value = mean.total / divisor
+        grads = clip(grads, norm, to_norm=self.clip_norm, to_value=self.clip_value)
+        new_active, opt_state, update_norm = optimizer.update(grads, state.opt_state, active, value)
         keep = finite & (mean.weight > 0)
         new_active, opt_state, collections_now = tree.map(
             lambda new, old: jnp.where(keep, new, old),
@@ -200,12 +236,18 @@ class Task:
             "loss": mean,
             **metrics,
             "gradient_norm": Mean(norm, jnp.ones_like(norm)),
+            "update_norm": Mean(jnp.where(keep, update_norm, 0.0), jnp.ones_like(norm)),
             **{rate: Last(value) for rate, value in rates.items()},
             "skipped": Sum(jnp.where(finite, 0, 1).astype(jnp.int32)),
         }
+        loss_scale = state.loss_scale
+        if loss_scale is not None:
+            report["loss_scale"] = Last(loss_scale.scale)
+            loss_scale = loss_scale.after(finite)
         prefix = f"{name}/" if name else ""
         report = {f"{prefix}{metric}": value for metric, value in report.items()}
-        return state.replace(variables=variables, opt_state=opt_state), report
+        new = state.replace(variables=variables, opt_state=opt_state, loss_scale=loss_scale)
+        return new, report
 
 
 def init_modules(
@@ -229,48 +271,3 @@ def init_modules(
         for collection, value in own.items():
             variables.setdefault(collection, {})[name] = value
     return variables
-
-
-def _accumulate(
-    gradient: Any, active: Any, collections: Any, batch: Any, mask: Any, key: Any, pieces: int
-) -> tuple[Mean, dict[str, Metric], Any, Any]:
-    """Sum gradients over micro-batches in a loop, so that memory holds one at a time."""
-    rows = batch_rows(batch)
-    if rows % pieces:
-        raise TrainError(
-            explain(
-                "The batch does not divide into micro-batches.",
-                got=f"{rows} rows, accumulate={pieces}",
-                expected="rows divisible by accumulate",
-                fix=f"use a batch size of {pieces * max(1, rows // pieces)}.",
-            )
-        )
-    split = tree.map(lambda x: x.reshape((pieces, rows // pieces) + x.shape[1:]), (batch, mask))
-
-    def one(carry: Any, xs: Any) -> Any:
-        collections, grads = carry
-        (piece, piece_mask), index = xs
-        (_, (mean, metrics, collections)), new = gradient(
-            active, collections, piece, piece_mask, random.fold_in(key, index)
-        )
-        return (collections, tree.map(jnp.add, grads, new)), (mean, metrics)
-
-    start = (collections, tree.map(jnp.zeros_like, active))
-    (collections, grads), stacked = lax.scan(one, start, (split, jnp.arange(pieces)))
-    mean, metrics = reduce_stacked({"loss": stacked[0]})["loss"], reduce_stacked(stacked[1])
-    return mean, metrics, collections, grads
-
-
-def reduce_stacked(metrics: Mapping[str, Metric]) -> dict[str, Any]:
-    """Merge metrics that a loop stacked along a new first axis."""
-    return {
-        name: Last(metric.value[-1])
-        if isinstance(metric, Last)
-        else type(metric)(*(jnp.sum(field, axis=0) for field in metric))
-        for name, metric in metrics.items()
-    }
-
-
-def _norm(grads: Any) -> Any:
-    squares = [jnp.sum(jnp.square(g.astype(jnp.float32))) for g in tree.leaves(grads)]
-    return jnp.sqrt(sum(squares, jnp.zeros((), jnp.float32)))

@@ -215,3 +215,33 @@ def test_evaluation_neither_drops_nor_learns(toy):
     out = train.make_predict_step(task)(state, batch)
     expected = task.model.apply(state.variables, batch[0])
     np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("clipping", "chain"),
+    [
+        ({"clip_norm": 0.05}, optax.clip_by_global_norm(0.05)),
+        ({"clip_norm": 1e6}, optax.identity()),
+        ({"clip_value": 0.01}, optax.clip(0.01)),
+    ],
+)
+def test_clipping_is_optax_over_all_groups_together(toy, clipping, chain):
+    batch = toy.arrays(8)
+    groups = {"hidden/**": optax.sgd, "**": optax.sgd}
+    ours, metrics = params_after(toy.task(groups, 0.5, **clipping), batch)
+    plain = toy.task(optax.chain(chain, optax.sgd(0.5)), None)
+    expected, reference = params_after(plain, batch)
+    chex.assert_trees_all_close(ours, expected, rtol=1e-5, atol=1e-6)
+    for name in ("gradient_norm", "update_norm"):  # the gradient's before clipping
+        assert float(metrics[name]) == pytest.approx(float(reference[name]), rel=1e-5)
+
+
+def test_rates_by_glob(toy):
+    batch = toy.arrays(8)
+    by_glob = toy.task(optax.sgd, {"hidden/**": 0.0, "**": lambda count: 0.5})
+    state, metrics = train.make_step(by_glob)(start(by_glob, batch), batch)
+    toy.equal(state.params["hidden"], start(by_glob, batch).params["hidden"])
+    assert float(metrics["learning_rate/hidden/**"]) == 0.0
+    assert float(metrics["learning_rate/**"]) == 0.5
+    with pytest.raises(train.TrainError, match=r"different groups[\s\S]*\['out/\*\*'\]"):
+        _ = toy.task({"hidden/**": optax.sgd, "**": optax.sgd}, {"out/**": 0.1}).optimizer

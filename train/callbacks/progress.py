@@ -11,7 +11,7 @@ from ..run import Run
 from ..units import Epochs
 from .base import Callback
 
-_HIDDEN = ("step", "epoch", "seconds", "gradient_norm")
+_HIDDEN = ("step", "epoch", "seconds", "gradient_norm", "update_norm", "loss_scale")
 
 
 class ProgressBar(Callback):

@@ -1,0 +1,104 @@
+"""Averages of the parameters over the steps, kept inside the compiled step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jaxcore.numpy as jnp
+from jaxcore import tree
+
+from .errors import TrainError, explain
+
+
+@dataclass(frozen=True)
+class Average:
+    """How parameters are averaged: exponentially, or with equal weights if `decay` is None.
+
+    The first update copies the parameters, so nothing of the initial values stays in the average.
+    Validation, tests and predictions use the average as soon as there is one, and the parameters
+    themselves before.
+
+    Attributes:
+      decay: weight of the past, such as 0.999; None for the plain mean.
+      every: steps between updates.
+      start: the step, counted from 0, after which the first update is made.
+      warmup: begin with the smaller weight (1 + n) / (10 + n) after n updates, while it is smaller.
+
+    >>> task = {"average": Average(decay=0.99, start=100)}
+    """
+
+    decay: float | None = 0.999
+    every: int = 1
+    start: int = 0
+    warmup: bool = False
+
+    def __post_init__(self) -> None:
+        if self.decay is not None and not 0 <= self.decay < 1:
+            raise TrainError(
+                explain(
+                    "`decay` is the weight of the past.",
+                    got=repr(self.decay),
+                    expected="a number in [0, 1), or None for the plain mean",
+                    fix="write decay=0.999.",
+                )
+            )
+        if self.every < 1 or self.start < 0:
+            raise TrainError(
+                explain(
+                    "An average is updated at certain steps.",
+                    got=f"every={self.every}, start={self.start}",
+                    expected="every of at least 1, start of at least 0",
+                    fix="leave them out to average from the first step on.",
+                )
+            )
+
+    def update(self, now: Averaged, params: Any, step: Any, ok: Any = True) -> Averaged:
+        """The average after a step.
+
+        Args:
+          now: the average so far.
+          params: the parameters after the step.
+          step: number of the step, counted from 0.
+          ok: whether the step was taken; a skipped one leaves the average as it was.
+        """
+        count = now.count.astype(jnp.float32)
+        past = count / (count + 1) if self.decay is None else jnp.float32(self.decay)
+        if self.warmup and self.decay is not None:
+            past = jnp.minimum(past, (1 + count) / (10 + count))
+        past = jnp.where(now.count == 0, 0.0, past)
+        due = (step >= self.start) & ((step - self.start) % self.every == 0) & ok
+
+        def one(old: Any, new: Any) -> Any:
+            return jnp.where(due, old + (1 - past) * (new.astype(old.dtype) - old), old)
+
+        averaged = tree.map(one, now.params, params)
+        return Averaged(averaged, jnp.where(due, now.count + 1, now.count))
+
+
+class Averaged(NamedTuple):
+    """The averages (at least float32) of the trained parameters, and the updates made."""
+
+    params: Any
+    count: Any
+
+    @classmethod
+    def start(cls, params: Any) -> Averaged:
+        """Before the first update; `params` gives shapes, and values that are never used."""
+
+        def wide(x: Any) -> Any:
+            return jnp.array(x, jnp.promote_types(x.dtype, jnp.float32))
+
+        return cls(tree.map(wide, params), jnp.zeros((), jnp.int32))
+
+    def into(self, params: Any) -> Any:
+        """`params` with the averages in place, once there are any."""
+        return _over(params, self.params, self.count > 0)
+
+
+def _over(params: Any, averages: Any, ready: Any) -> Any:
+    if not isinstance(averages, Mapping):
+        return jnp.where(ready, averages.astype(params.dtype), params)
+    new = {key: _over(params[key], value, ready) for key, value in averages.items()}
+    return {**params, **new}
