@@ -31,6 +31,7 @@ from jax import (
 
 from jaxcore import cache, lax, namespaces, numpy, random, tree, verify
 from jaxcore.ad_checkpoint import checkpoint, remat
+from jaxcore.bucket import Bucket
 from jaxcore.compile_time import ensure_compile_time_eval
 from jaxcore.jit import clear_caches, jit
 from jaxcore.ops.call import block
@@ -49,6 +50,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Array",
+    "Bucket",
     "ShapeDtypeStruct",
     "block",
     "block_until_ready",

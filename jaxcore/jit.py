@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from types import MethodType
@@ -20,6 +20,8 @@ from weakref import WeakSet
 import jax
 
 from jaxcore import backend, errors, side
+from jaxcore.bucket import Bucket
+from jaxcore.bucketed import Bucketed
 from jaxcore.compile import Entry, compile_program
 from jaxcore.ir import Program, by_place, is_by_place
 from jaxcore.lower import bind_program
@@ -60,7 +62,8 @@ def jit(
     inline: bool = False,
     compiler_options: dict[str, Any] | None = None,
     blocks: str | None = None,
-) -> Jitted | Callable[[Callable[..., Any]], Jitted]:
+    bucket: Mapping[str, Mapping[int, str] | Bucket] | None = None,
+) -> Any:
     """Compile `fun`: traced once for each set of argument types, then dispatched by JAX's C++
     runtime.
 
@@ -80,6 +83,11 @@ def jit(
       compiler_options: flags of XLA by name.
       blocks: the form of repeated calls: ``"inline"``, ``"outlined"`` (a computation of their own),
         ``"rolled"`` (chains become loops); None decides by cost.
+      bucket: arguments whose sizes are rounded up, to powers of two or to those of a `Bucket`, so
+        that many sizes share an executable: names of dimensions by axis, by the argument's name or
+        path (``"batch['tokens']"``). What is added stands at the end and is 0, or `Bucket.pad`. A
+        parameter of `fun` that has a dimension's name is given its true size as an int32 scalar,
+        and results with an axis of that dimension are cut back to it.
 
     Each compilation after the first is one line of the logger ``jaxcore.recompile``, with the
     argument that changed, and an entry of `jaxcore.cache.log()`. Types that differ only in being
@@ -103,6 +111,11 @@ def jit(
       ...     return jnp.sin(x) * 2
       >>> f(0.0)
       Array(0., dtype=float32, weak_type=True)
+      >>> @jaxcore.jit(bucket={"x": {0: "length"}})  # lengths 5 to 8 are one compilation
+      ... def centred(x, *, length):
+      ...     return x - jnp.sum(x) / length
+      >>> centred(jnp.arange(5.0))
+      Array([-2., -1.,  0.,  1.,  2.], dtype=float32)
     """
     if fun is None:
         return partial(
@@ -119,6 +132,7 @@ def jit(
             inline=inline,
             compiler_options=compiler_options,
             blocks=blocks,
+            bucket=bucket,
         )
     need_function("jit", fun)
     settings = settings_of(fun, static_argnums, static_argnames, donate_argnums, donate_argnames)
@@ -133,7 +147,9 @@ def jit(
         compiler_options,
         blocks,
     )
-    return Jitted(fun, replace(settings, options=options))
+    settings = replace(settings, options=options)
+    jitted = Jitted(fun, settings)
+    return jitted if bucket is None else Bucketed(jitted, settings, bucket)
 
 
 class Jitted:  # noqa: D101 (its docstring is that of the function)

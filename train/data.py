@@ -14,6 +14,7 @@ import numpy as np
 
 from jaxcore import tree
 
+from .buckets import BatchBuckets
 from .errors import TrainError, explain
 from .objective import batch_rows
 
@@ -276,17 +277,20 @@ class Padder:
     """Brings every batch to the first one's shape, so that one program serves them all.
 
     A short batch is filled with copies of its own rows, which keep every value finite; the mask
-    takes them out of the objective.
+    takes them out of the objective. Axes that `buckets` names are filled up with its value.
     """
 
-    def __init__(self, rows: int | None = None) -> None:
+    def __init__(self, rows: int | None = None, buckets: BatchBuckets | None = None) -> None:
         self.rows = rows
+        self._buckets = buckets
         self._form: Any = None
         self._full: tuple[Any, np.ndarray] | None = None  # what a full batch is, and its mask
 
     def __call__(self, batch: Any) -> Padded:
         leaves, structure = tree.flatten(batch)
         leaves = [_as_array(leaf) for leaf in leaves]
+        if self._buckets is not None:
+            leaves = tree.leaves(self._buckets.fill(tree.unflatten(structure, leaves)))
         exact = structure, [(leaf.shape, leaf.dtype) for leaf in leaves]
         if self._full is not None and exact == self._full[0]:  # nearly every batch of a run
             return Padded(tree.unflatten(structure, leaves), self._full[1], len(self._full[1]))
@@ -294,17 +298,17 @@ class Padder:
         rows = batch_rows(batch)
         if self.rows is None:
             self.rows = rows
-        form = _form_of(batch)
+        form = self._form_of(batch)
         if self._form is None:
             self._form = form
         if form != self._form or not 0 < rows <= self.rows:
             raise TrainError(
                 explain(
                     "A batch differs from the first one.",
-                    got=_describe(batch),
+                    got=f"{rows} rows of {_describe_form(form)}",
                     expected=f"at most {self.rows} rows of {_describe_form(self._form)}",
                     fix="give every batch the same structure, dtypes and trailing shapes; only the "
-                    "number of rows may be smaller.",
+                    "number of rows may be smaller, and what Trainer(buckets=...) names may vary.",
                 )
             )
         mask = np.arange(self.rows) < rows
@@ -315,17 +319,16 @@ class Padder:
             batch = tree.map(lambda x: x[fill], batch)
         return Padded(batch, mask, rows)
 
+    def _form_of(self, batch: Any) -> Any:
+        leaves = tree.leaves(batch)
+        shapes = [x.shape for x in leaves] if self._buckets is None else self._buckets.forms(batch)
+        return tree.structure(batch), [
+            (shape[1:], x.dtype) for shape, x in zip(shapes, leaves, strict=True)
+        ]
+
 
 def _as_array(leaf: Any) -> Any:
     return leaf if hasattr(leaf, "shape") and hasattr(leaf, "dtype") else np.asarray(leaf)
-
-
-def _describe(batch: Any) -> str:
-    return f"{batch_rows(batch)} rows of {_describe_form(_form_of(batch))}"
-
-
-def _form_of(batch: Any) -> Any:
-    return tree.structure(batch), [(x.shape[1:], x.dtype) for x in tree.leaves(batch)]
 
 
 def _describe_form(form: Any) -> str:

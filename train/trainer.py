@@ -16,6 +16,7 @@ from rich.console import Console
 import jaxcore.numpy as jnp
 from jaxcore import random, tree
 
+from .buckets import BatchBuckets, Rules
 from .callbacks import Callback, Checkpoint, CSVLogger, ProgressBar, StopOnNonFinite
 from .checkpoint import latest_checkpoint, load_checkpoint
 from .data import Padded, Padder, Source, as_source, example_batch, feed
@@ -70,6 +71,11 @@ class Trainer:
       log_every: `Steps` or `Epochs` between rows of the log; None means 50 steps, or an epoch
         where epochs are shorter.
       validate_every: `Steps` or `Epochs` between validations; one more is done at the end.
+      buckets: axes of the batches whose size changes from batch to batch, by the path of the item:
+        `{"tokens": {1: "length"}}`, or a `jaxcore.Bucket` with sizes and a value to fill up with.
+        They are filled up to the next power of two (or listed size), so that a few compiled steps
+        serve all lengths. What is added is the loss's to leave out: fill up with a value that says
+        so, and return `Weighted(values, tokens >= 0)`.
       console: where to print; None means the standard output.
     """
 
@@ -82,6 +88,7 @@ class Trainer:
         accumulate: int = 1,
         log_every: Duration | None = None,
         validate_every: Duration = EVERY_EPOCH,
+        buckets: Rules | None = None,
         console: Console | None = None,
     ) -> None:
         if log_every is not None:
@@ -106,6 +113,7 @@ class Trainer:
         self.accumulate = accumulate
         self.log_every = log_every
         self.validate_every = validate_every
+        self.buckets = None if buckets is None else BatchBuckets(buckets)
         self.console = console or Console()
         self._steps: Any = weakref.WeakKeyDictionary()
 
@@ -142,7 +150,7 @@ class Trainer:
         step = _Masking(make_step(task, accumulate=self.accumulate))
         # From the example, not from the first batch: a resumed run may begin with the short one.
         rows = getattr(source, "batch_size", None) or batch_rows(run.example)
-        batches = feed(source, run.epoch, run.batch, Padder(rows))
+        batches = feed(source, run.epoch, run.batch, Padder(rows, self.buckets))
         saved_step = run.step if run.resumed_from else -1
         clock, clock_step = time.perf_counter(), run.step
         started: list[Callback] = []
@@ -234,7 +242,7 @@ class Trainer:
                 )
             )
         source = as_source(data)
-        padder = Padder(getattr(source, "batch_size", None))
+        padder = Padder(getattr(source, "batch_size", None), self.buckets)
         step = self._compiled(task, make_predict_step)
         outputs = []
         for batch in source.batches(0):
@@ -243,6 +251,17 @@ class Trainer:
             outputs.append(tree.map(lambda x, n=padded.rows: np.asarray(x)[:n], output))
         if not outputs:
             example_batch(source)  # raises, saying that there is no batch
+        trailing = {tuple(x.shape[1:] for x in tree.leaves(output)) for output in outputs}
+        if len(trailing) > 1:
+            raise TrainError(
+                explain(
+                    f"The outputs of `{type(task).__name__}.predict` differ from batch to batch.",
+                    got=f"the shapes (rows, ...) {sorted(trailing)}",
+                    expected="outputs of one shape for each example",
+                    fix="reduce the axis that `buckets` fills up in `predict`, or predict the "
+                    "batches of each length by themselves.",
+                )
+            )
         return tree.map(lambda *parts: np.concatenate(parts), *outputs)
 
     def restore(self, task: Task, data: Any, path: str | os.PathLike[str] | None = None) -> State:
@@ -278,7 +297,7 @@ class Trainer:
         return run, pending
 
     def _measure(self, task: Task, source: Source, state: State, prefix: str) -> dict[str, float]:
-        padder = Padder(getattr(source, "batch_size", None))
+        padder = Padder(getattr(source, "batch_size", None), self.buckets)
         step = self._compiled(task, lambda task: _Masking(make_eval_step(task)))
         metrics = [step(state, padder(batch)) for batch in source.batches(0)]
         if not metrics:

@@ -5,7 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
+import jaxcore
 from jaxcore import train
+from jaxcore.train.buckets import BatchBuckets
 from jaxcore.train.data import Padder, as_source, example_batch, feed
 
 
@@ -152,3 +154,39 @@ def test_batches_differ_in_their_rows_only(second):
     with pytest.raises(train.TrainError, match="differs from the first") as error:
         padder(second)
     assert "at most 2 rows of {'x': 'float32[rows,2]'}" in str(error.value)
+
+
+# --- buckets -------------------------------------------------------------------------------------
+
+
+def lengths(*sizes):
+    return [{"x": np.ones((2, n, 3)), "y": np.zeros((2, n), int)} for n in sizes]
+
+
+def test_buckets_fill_up_what_they_name():
+    rules = {"x": {1: "length"}, "y": jaxcore.Bucket({1: "length"}, sizes=None, pad=-1)}
+    padder = Padder(3, BatchBuckets(rules))
+    for batch, filled in zip(lengths(5, 8, 3), (8, 8, 4), strict=True):
+        padded = padder(batch)
+        n = batch["x"].shape[1]
+        assert padded.batch["x"].shape == (3, filled, 3) and padded.rows == 2
+        assert padded.mask.tolist() == [True, True, False]
+        assert (padded.batch["y"][:, n:] == -1).all() and (padded.batch["y"][:, :n] == 0).all()
+    with pytest.raises(train.TrainError, match="what Trainer\\(buckets=...\\) names may vary"):
+        padder({"x": np.ones((2, 5, 4)), "y": np.zeros((2, 5), int)})
+    with pytest.raises(train.TrainError, match="x has 5 in dimension 'length', y has 6"):
+        padder({"x": np.ones((2, 5, 3)), "y": np.zeros((2, 6), int)})
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ({"z": {1: "n"}}, "buckets names 'z', and the batch has 'x', 'y'. Fix"),
+        ({"x": {0: "n"}}, "names axis 0, which holds the rows"),
+        ({"x": {3: "n"}}, "no axis 3 to be 'n'"),
+        ({"x": 1}, "Fix: the axes of an argument"),
+    ],
+)
+def test_buckets_that_are_wrong(rules, message):
+    with pytest.raises(train.TrainError, match=message):
+        Padder(2, BatchBuckets(rules))(lengths(5)[0])

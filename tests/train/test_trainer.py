@@ -6,7 +6,7 @@ import optax
 import pytest
 
 import jaxcore.numpy as jnp
-from jaxcore import random, train
+from jaxcore import nn, random, train
 
 
 class Counted(train.Task):
@@ -235,3 +235,20 @@ def test_modules_by_name(toy):
         several["c"]
     with pytest.raises(train.TrainError, match="a single module"):
         train.Model(toy.Net(), {"params": {}})["a"]
+
+
+def test_predictions_of_batches_with_buckets(rng):
+    class Tokens(train.Task):
+        def predict(self, model, batch, ctx):
+            y = model(batch["x"])
+            return y.sum((1, 2)) if self.lr is None else y
+
+    batches = [{"x": rng.standard_normal((2, n, 3), np.float32)} for n in (3, 4, 6)]
+    trainer = train.Trainer(callbacks=[], buckets={"x": {1: "length"}})
+    task = Tokens(model=nn.Dense(1, use_bias=False), tx=optax.sgd(0.1))
+    state = train.init_state(task, random.key(0), batches[0])
+    want = np.concatenate([(b["x"] @ state.params["kernel"]).sum((1, 2)) for b in batches])
+    np.testing.assert_allclose(trainer.predict(task, batches, state), want, rtol=1e-5, atol=1e-6)
+    uneven = Tokens(model=task.model, tx=optax.sgd, lr=0.1)
+    with pytest.raises(train.TrainError, match="differ from batch to batch"):
+        trainer.predict(uneven, batches, train.init_state(uneven, random.key(0), batches[0]))
