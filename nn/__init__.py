@@ -3,7 +3,8 @@
 - `Module`: `module`; what surrounds a call: `scope`, `state`; `init`: `initialize`;
   equality: `equality`; arguments: `arrays`
 - layers: `linear`, `convolution`, `pooling`, `normalization`, `stochastic`, `attention`,
-  `containers` (`Sequential`)
+  `positions`, `containers` (`Sequential`)
+- whole models: `models`; their weights in files: `weights` (`load`, `save`)
 - forms: `repeat` (`Repeat`: one block many times), `vmap` (`Vmap`: many copies side by side), both
   on `lift`; `remat` (`Remat`: computes a block again in the backward pass)
 - functions: `activations`; namespaces: `initializers`, `losses`, `metrics`
@@ -23,7 +24,7 @@ from typing import Any
 
 from jaxcore import namespaces
 
-from . import initializers, losses, metrics, threaded  # noqa: F401 (threaded registers itself)
+from . import initializers, losses, metrics, models, threaded, weights  # noqa: F401 (threaded registers itself)
 from .activations import (
     celu,
     elu,
@@ -76,17 +77,26 @@ from .errors import (
     NameInUseError,
     ParameterShapeError,
     UnboundModuleError,
+    WeightsError,
 )
 from .filters import merge, partition
 from .linear import Dense, DenseGeneral, Embed
 from .module import Module
 from .normalization import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, RMSNorm
 from .pooling import avg_pool, max_pool, min_pool, pool
+from .positions import (
+    RelativePositionBias,
+    alibi_bias,
+    alibi_slopes,
+    rotary,
+    sinusoidal_positions,
+)
 from .remat import Remat
 from .repeat import Repeat
 from .running import Variable
 from .stochastic import Dropout
 from .vmap import Vmap
+from .weights import load, save
 
 __all__ = [
     "BatchNorm",
@@ -110,12 +120,16 @@ __all__ = [
     "NameInUseError",
     "ParameterShapeError",
     "RMSNorm",
+    "RelativePositionBias",
     "Remat",
     "Repeat",
     "Sequential",
     "UnboundModuleError",
     "Variable",
     "Vmap",
+    "WeightsError",
+    "alibi_bias",
+    "alibi_slopes",
     "avg_pool",
     "celu",
     "combine_masks",
@@ -131,6 +145,7 @@ __all__ = [
     "identity",
     "initializers",
     "leaky_relu",
+    "load",
     "log1mexp",
     "log_sigmoid",
     "log_softmax",
@@ -144,14 +159,18 @@ __all__ = [
     "metrics",
     "min_pool",
     "mish",
+    "models",
     "one_hot",
     "partition",
     "pool",
     "relu",
     "relu6",
+    "rotary",
+    "save",
     "selu",
     "sigmoid",
     "silu",
+    "sinusoidal_positions",
     "soft_sign",
     "softmax",
     "softplus",
@@ -161,6 +180,7 @@ __all__ = [
     "standardize",
     "swish",
     "tanh",
+    "weights",
 ]
 
 

@@ -115,10 +115,10 @@ def dot_product_attention(
             "equal batch, length and heads."
         )
     places = query.shape[-3], key.shape[-3]
-    seen = _places(places, is_causal, local_window_size)
+    seen = places_mask(places, is_causal, local_window_size)
     lengths = _lengths(places, query_seq_lengths, key_value_seq_lengths)
     for more in (seen, lengths):
-        mask = more if mask is None else mask if more is None else _both(mask, more)
+        mask = more if mask is None else mask if more is None else both_masks(mask, more)
     scores = _scores(query, key, bias, mask, scale, precision)
     weights = softmax(scores)
     weights = _dropped(weights, broadcast_dropout, dropout_rng, dropout_rate, deterministic)
@@ -191,12 +191,13 @@ def _at_rank(x: Any, rank: int) -> Any:
     return x if x.ndim >= rank else x.reshape((1,) * (rank - x.ndim) + x.shape)
 
 
-def _both(a: Any, b: Any) -> Any:
+def both_masks(a: Any, b: Any) -> Any:
+    """Pairs that two masks allow, whatever their ranks."""
     rank = max(jnp.ndim(a), jnp.ndim(b))
     return jnp.logical_and(_at_rank(a, rank), _at_rank(b, rank))
 
 
-def _places(sizes: tuple[int, int], causal: bool, window: int | tuple[int, int] | None) -> Any:
+def places_mask(sizes: tuple[int, int], causal: bool, window: int | tuple[int, int] | None) -> Any:
     """Which keys a query sees by its place: ``(q, k)``, or None for all."""
     if not causal and window is None:
         return None

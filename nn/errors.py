@@ -69,6 +69,14 @@ class InputError(ModuleError, ValueError):
     """
 
 
+class WeightsError(ModuleError, ValueError):
+    """A file of weights is damaged or unsafe, or its names or shapes are not those of the model.
+
+    Fix: the message lists every name; use the file of this model, another map of names, or
+    strict=False to take what fits.
+    """
+
+
 def where(path: tuple[str, ...], kind: str | None = None) -> str:
     """A module's place in messages: ``encoder/Dense_0 (Dense)``; the root is ``<root>``."""
     text = "/".join(path) or "<root>"

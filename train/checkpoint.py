@@ -8,6 +8,7 @@ data only: loading one runs no code.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -16,7 +17,7 @@ import shutil
 import uuid
 import warnings
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,10 +26,11 @@ import numpy as np
 
 from jaxcore import numpy as jnp
 from jaxcore import random, tree
+from jaxcore.nn.errors import WeightsError
+from jaxcore.nn.weights.safetensors import load_arrays, save_arrays
 
 from .errors import CheckpointError, explain
 from .paths import leaf_paths
-from .safetensors import load_arrays, save_arrays
 
 _ARRAYS, _INFO, _VERSION = "state.safetensors", "checkpoint.json", 1
 Tree = TypeVar("Tree")
@@ -62,7 +64,8 @@ def save_checkpoint(path: str | os.PathLike[str], state: Any, info: Mapping[str,
                 keys[name] = str(random.key_impl(leaf))
                 leaf = random.key_data(leaf)
             arrays[name] = np.asarray(leaf)
-        save_arrays(temporary / _ARRAYS, arrays)
+        with _explained(path):
+            save_arrays(temporary / _ARRAYS, arrays)
         content = {
             "format": "jaxcore.train",
             "version": _VERSION,
@@ -109,7 +112,7 @@ def load_checkpoint(path: str | os.PathLike[str], like: Tree) -> Tree:
     """
     path = Path(path)
     content = _content(path)
-    arrays, keys = load_arrays(path / _ARRAYS), content["keys"]
+    arrays, keys = _arrays(path), content["keys"]
     wanted = leaf_paths(like)
     found: dict[str, Any] = {
         name: random.wrap_key_data(jnp.asarray(array), impl=keys[name]) if name in keys else array
@@ -157,7 +160,7 @@ def load_variables(path: str | os.PathLike[str]) -> dict[str, Any]:
         path = latest_checkpoint(path)
     _content(path)
     variables: dict[str, Any] = {}
-    for name, array in load_arrays(path / _ARRAYS).items():
+    for name, array in _arrays(path).items():
         head, *middle = name.split("/")
         if head == "variables" and middle:
             *middle, leaf = middle
@@ -275,6 +278,27 @@ def _content(path: Path) -> dict[str, Any]:
                 fix="use an older checkpoint, or train again with resume='overwrite'.",
             )
         ) from error
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Says of which checkpoint the file of arrays is wrong."""
+    try:
+        yield
+    except WeightsError as error:
+        raise CheckpointError(
+            explain(
+                f"{path} is not a whole checkpoint.",
+                got=str(error),
+                expected=f"arrays that {_ARRAYS} can hold, and all of them",
+                fix="use an older checkpoint, or train again with resume='overwrite'.",
+            )
+        ) from error
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    with _explained(path):
+        return load_arrays(path / _ARRAYS)
 
 
 def _is_key(leaf: Any) -> bool:

