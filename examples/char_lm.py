@@ -199,8 +199,8 @@ def main() -> None:
             train.ModelSummary(),
             train.ProgressBar(),
             train.CSVLogger(),
-            train.Checkpoint(tenth),
-            train.StopOnNonFinite(),
+            train.ModelCheckpoint(tenth),
+            train.TerminateOnNaN(),
         ],
     )
     scored = train.ArrayData(rows, batch_size=64, shuffle=False)

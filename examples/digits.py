@@ -87,7 +87,7 @@ def main() -> None:
             train.ModelSummary(),
             train.ProgressBar(),
             train.CSVLogger(),
-            train.Checkpoint(train.Epochs(5)),
+            train.ModelCheckpoint(train.Epochs(5)),
         ],
     )
     fit = trainer.fit(task, data, until=train.Epochs(args.epochs), val=held_out, resume="overwrite")

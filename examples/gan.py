@@ -118,7 +118,7 @@ def main() -> None:
         dir=args.dir,
         seed=args.seed,
         log_every=train.Steps(max(1, args.steps // 8)),
-        callbacks=[train.ProgressBar(), train.CSVLogger(), train.StopOnNonFinite()],
+        callbacks=[train.ProgressBar(), train.CSVLogger(), train.TerminateOnNaN()],
     )
     data = train.ArrayData(draw_real(25_600, args.seed), batch_size=256)
     fit = trainer.fit(task, data, until=train.Steps(args.steps))

@@ -8,13 +8,17 @@ precision    bfloat16, and float16 with its loss scale
 averaging    averages of the parameters
 gradients    micro-batches, clipping, norms
 state, step  State, make_step: the pure step, usable without the trainer
-data         ArrayData: shuffled batches that resume exactly
+data         ArrayData, ExampleData: shuffled batches that resume exactly
+datamodule   DataModule: data sets with what prepares them
+rates        schedules over a run, rates by depth
 trainer      Trainer: fit, validate, test, predict
-callbacks    progress, logs, checkpoints, early stopping
+loop         the loop of a run, and its order of events
+callbacks    everything optional, one a file
+loggers      CSV, JSON lines, TensorBoard
 checkpoint   checkpoints on the disk
 history      what a run logged
 metrics      Mean, Sum, Last: values that merge
-units        Steps, Epochs
+units        Steps, Epochs, Samples, Tokens, Seconds, Fraction
 """
 
 if __name__ == "train":  # never take the name of a user's own train.py
@@ -25,14 +29,14 @@ if __name__ == "train":  # never take the name of a user's own train.py
     )
 
 from .averaging import Average as Average
+from .callbacks import BackupAndRestore as BackupAndRestore
 from .callbacks import Callback as Callback
-from .callbacks import Checkpoint as Checkpoint
-from .callbacks import CSVLogger as CSVLogger
 from .callbacks import EarlyStopping as EarlyStopping
+from .callbacks import ModelCheckpoint as ModelCheckpoint
 from .callbacks import ModelSummary as ModelSummary
 from .callbacks import ProgressBar as ProgressBar
 from .callbacks import SaveOnSignal as SaveOnSignal
-from .callbacks import StopOnNonFinite as StopOnNonFinite
+from .callbacks import TerminateOnNaN as TerminateOnNaN
 from .checkpoint import best_checkpoint as best_checkpoint
 from .checkpoint import latest_checkpoint as latest_checkpoint
 from .checkpoint import list_checkpoints as list_checkpoints
@@ -40,11 +44,17 @@ from .checkpoint import load_checkpoint as load_checkpoint
 from .checkpoint import load_variables as load_variables
 from .checkpoint import save_checkpoint as save_checkpoint
 from .data import ArrayData as ArrayData
+from .data import ExampleData as ExampleData
 from .data import Source as Source
+from .datamodule import DataModule as DataModule
 from .errors import CheckpointError as CheckpointError
 from .errors import ScalarLossError as ScalarLossError
 from .errors import TrainError as TrainError
 from .history import History as History
+from .loggers import CSVLogger as CSVLogger
+from .loggers import JSONLLogger as JSONLLogger
+from .loggers import Logger as Logger
+from .loggers import TensorBoardLogger as TensorBoardLogger
 from .metrics import Last as Last
 from .metrics import Mean as Mean
 from .metrics import Sum as Sum
@@ -52,6 +62,14 @@ from .model import Context as Context
 from .model import Model as Model
 from .objective import Weighted as Weighted
 from .optimizer import inject as inject
+from .plan import Plan as Plan
+from .rates import OfRun as OfRun
+from .rates import decays as decays
+from .rates import discriminative as discriminative
+from .rates import inverse_sqrt as inverse_sqrt
+from .rates import one_cycle as one_cycle
+from .rates import warmup_cosine as warmup_cosine
+from .rates import warmup_stable_decay as warmup_stable_decay
 from .run import Run as Run
 from .state import State as State
 from .step import init_state as init_state
@@ -63,4 +81,8 @@ from .task import init_modules as init_modules
 from .trainer import Fit as Fit
 from .trainer import Trainer as Trainer
 from .units import Epochs as Epochs
+from .units import Fraction as Fraction
+from .units import Samples as Samples
+from .units import Seconds as Seconds
 from .units import Steps as Steps
+from .units import Tokens as Tokens

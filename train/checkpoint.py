@@ -9,6 +9,7 @@ data only: loading one runs no code.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import platform
@@ -20,7 +21,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -54,22 +55,16 @@ def save_checkpoint(path: str | os.PathLike[str], state: Any, info: Mapping[str,
     2.0
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    saved = state if isinstance(state, Snapshot) else snapshot(state)
     temporary = path.parent / f".tmp-{path.name}-{uuid.uuid4().hex}"
-    temporary.mkdir()
     try:
-        arrays, keys = {}, {}
-        for name, leaf in leaf_paths(state):
-            if _is_key(leaf):
-                keys[name] = str(random.key_impl(leaf))
-                leaf = random.key_data(leaf)
-            arrays[name] = np.asarray(leaf)
+        temporary.mkdir(parents=True)
         with _explained(path):
-            save_arrays(temporary / _ARRAYS, arrays)
+            save_arrays(temporary / _ARRAYS, saved.arrays)
         content = {
             "format": "jaxcore.train",
             "version": _VERSION,
-            "keys": keys,
+            "keys": saved.keys,
             "crc32": zlib.crc32((temporary / _ARRAYS).read_bytes()),
             "versions": _versions(),
             "info": dict(info),
@@ -84,10 +79,58 @@ def save_checkpoint(path: str | os.PathLike[str], state: Any, info: Mapping[str,
             delete_checkpoint(path)
         os.rename(temporary, path)
         _sync(path.parent)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise _cannot_write(path, error) from error
         raise
     return path
+
+
+class Snapshot(NamedTuple):
+    """A state on the host: arrays by path, and the implementations of those that are keys."""
+
+    arrays: dict[str, np.ndarray]
+    keys: dict[str, str]
+
+
+def snapshot(state: Any) -> Snapshot:
+    """Copy a state to the host, so that the next step may consume it while it is written."""
+    leaves, keys = dict(leaf_paths(state)), {}
+    for name, leaf in leaves.items():
+        if _is_key(leaf):
+            keys[name] = str(random.key_impl(leaf))
+            leaves[name] = random.key_data(leaf)
+    for leaf in leaves.values():  # all transfers at once
+        if hasattr(leaf, "copy_to_host_async"):
+            leaf.copy_to_host_async()
+    return Snapshot({name: np.array(leaf) for name, leaf in leaves.items()}, keys)
+
+
+def check_writable(run_dir: str | os.PathLike[str]) -> None:
+    """Raise `CheckpointError` now, not at the first save, if nothing can be written there."""
+    probe = Path(run_dir) / "checkpoints" / f".tmp-probe-{uuid.uuid4().hex}"
+    try:
+        probe.mkdir(parents=True)
+        (probe / "probe").write_bytes(b"0")
+    except OSError as error:
+        raise _cannot_write(Path(run_dir), error) from error
+    finally:
+        shutil.rmtree(probe, ignore_errors=True)
+
+
+def _cannot_write(path: Path, error: OSError) -> CheckpointError:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return CheckpointError(
+        explain(
+            f"{path} cannot be written.",
+            got=f"{type(error).__name__}: {error}",
+            expected="space on the disk" if full else "a directory that may be written to",
+            fix=("free some space, or keep fewer checkpoints." if full else "choose another `dir`.")
+            + " Earlier checkpoints are whole, and `trainer.interrupted.state` is the state of a "
+            "run that this ended.",
+        )
+    )
 
 
 def read_info(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -97,6 +140,15 @@ def read_info(path: str | os.PathLike[str]) -> dict[str, Any]:
       CheckpointError: it is missing or damaged.
     """
     return _content(Path(path))["info"]
+
+
+def peek_info(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The `info` of a checkpoint, without reading its arrays.
+
+    Raises:
+      CheckpointError: `checkpoint.json` is missing or damaged.
+    """
+    return _content(Path(path), arrays=False)["info"]
 
 
 def load_checkpoint(path: str | os.PathLike[str], like: Tree) -> Tree:
@@ -258,7 +310,7 @@ def remove_leftovers(run_dir: str | os.PathLike[str]) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _content(path: Path) -> dict[str, Any]:
+def _content(path: Path, arrays: bool = True) -> dict[str, Any]:
     try:
         stored = json.loads((path / _INFO).read_text(encoding="utf-8"))
         content = stored["content"]
@@ -266,7 +318,7 @@ def _content(path: Path) -> dict[str, Any]:
             raise ValueError(f"the checksum of {_INFO} does not fit")
         if content["format"] != "jaxcore.train" or content["version"] > _VERSION:
             raise ValueError(f"format {content['format']} version {content['version']}")
-        if zlib.crc32((path / _ARRAYS).read_bytes()) != content["crc32"]:
+        if arrays and zlib.crc32((path / _ARRAYS).read_bytes()) != content["crc32"]:
             raise ValueError(f"the checksum of {_ARRAYS} does not fit")
         return content
     except (OSError, ValueError, KeyError, TypeError) as error:

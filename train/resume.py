@@ -13,14 +13,13 @@ import jaxcore
 
 from .callbacks import Callback, named
 from .checkpoint import (
-    checkpoint_path,
     latest_checkpoint,
     list_checkpoints,
     read_info,
-    save_checkpoint,
 )
 from .errors import TrainError, explain
 from .history import History
+from .iterables import BatchIterable
 from .metrics import Metrics, from_json, to_json
 from .run import Run
 from .state import State
@@ -80,25 +79,32 @@ def abstract_state(task: Task, key: jaxcore.Array, example: Any) -> State:
     return jaxcore.eval_shape(lambda key, batch: init_state(task, key, batch), key, example)
 
 
-def save_run(run: Run, callbacks: Sequence[Callback], pending: Metrics) -> Path:
-    """Write a checkpoint of a run: state, position, log, callbacks, metrics not yet logged."""
+def run_info(run: Run, callbacks: Sequence[Callback], pending: Metrics) -> dict[str, Any]:
+    """What a checkpoint holds beside the state: position, log, callbacks, pending metrics."""
     states = {name: callback.state() for name, callback in named(callbacks).items()}
-    info = {
-        "step": run.step,
-        "epoch": run.epoch,
-        "batch": run.batch,
+    position = {"step": run.step, "epoch": run.epoch, "batch": run.batch}
+    counts = {"samples": run.samples, "tokens": run.tokens, "seconds": run.seconds}
+    return {
+        **position,
+        **counts,
+        "plan_epoch": run.epoch - run.epoch_ended,
         "data": getattr(run.source, "fingerprint", None),
-        "seconds": run.seconds,
+        "data_state": run.data_state,
         "row": run.row,
         "history": run.history.rows,
         "pending": to_json(pending),
         "callbacks": {name: state for name, state in states.items() if state},
     }
-    return save_checkpoint(checkpoint_path(need_dir(run.dir), run.step), run.state, info)
+
+
+def plan_epoch(path: Path) -> int:
+    """The epoch whose plan the state of a checkpoint has."""
+    info = read_info(path)
+    return info.get("plan_epoch", max(0, info["epoch"] - (info["batch"] == 0)))
 
 
 def restore_run(run: Run, path: Path, callbacks: Sequence[Callback]) -> list[Metrics]:
-    """Give `run` and its callbacks what `save_run` wrote; returns the metrics not yet logged."""
+    """Give `run` and its callbacks what `run_info` told; returns the metrics not yet logged."""
     info = read_info(path)
     data = getattr(run.source, "fingerprint", None)
     if info["batch"] and info["data"] != data:
@@ -112,7 +118,11 @@ def restore_run(run: Run, path: Path, callbacks: Sequence[Callback]) -> list[Met
         )
     run.resumed_from = path
     run.step, run.epoch, run.batch = info["step"], info["epoch"], info["batch"]
+    run.samples, run.tokens = info.get("samples", 0), info.get("tokens", 0)
     run.seconds, run.history = info["seconds"], History(info["history"])
+    run.data_state = info.get("data_state")
+    if run.data_state is not None and run.batch and isinstance(run.source, BatchIterable):
+        run.source.restore(run.data_state)
     known = named(callbacks)
     for name, stored in info["callbacks"].items():
         if name in known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 from rich.console import Console
 
 from .data import Source
+from .feed import Feed
 from .history import History, Row
-from .state import State
+from .phases import Phases
+from .plan import Plan
 from .task import Task
-from .units import Duration, Epochs
+from .units import Duration, Epochs, Position, Steps, Unit, is_due, resolve
 
 
 @dataclass
@@ -24,10 +27,16 @@ class Run:
       dir: the run's directory, or None.
       console: where to print.
       state: the newest state. The next step consumes it: copy what must live longer.
+      plan: what the step of this epoch is made from: the task as callbacks changed it.
       step: steps done.
       epoch: whole epochs done.
       batch: batches done in the unfinished epoch.
+      samples, tokens: rows and tokens seen; tokens only if `counts_tokens`.
+      seconds: spent so far, earlier parts of a resumed run included.
+      before: the position before the newest call of the step.
+      phases: where the time goes.
       epoch_ended: whether the step just done was its epoch's last.
+      data_state: state of the data's iterator, where it has one.
       validates: whether there is validation data.
       history: the rows logged so far.
       resumed_from: the checkpoint the run went on from, or None.
@@ -35,24 +44,42 @@ class Run:
     """
 
     task: Task
-    until: Duration
+    until: Unit
     source: Source
     example: Any
     dir: Path | None
     console: Console
-    state: State
     validates: bool
+    state: Any = None
+    plan: Plan | None = None
+    counts_tokens: bool = False
     step: int = 0
     epoch: int = 0
     batch: int = 0
     epoch_ended: bool = False
+    data_state: Any = None
+    samples: int = 0
+    tokens: int = 0
     seconds: float = 0.0
+    before: Position = field(default_factory=Position)
+    phases: Phases = field(default_factory=Phases)
     history: History = field(default_factory=History)
     resumed_from: Path | None = None
     stop_reason: str | None = None
+    stop_now: bool = False
     save_requested: bool = False
     evaluate_requested: bool = False
     log_requested: bool = False
+    writer: Any = None
+
+    @property
+    def position(self) -> Position:
+        """How far the run is, in every unit."""
+        return Position(self.step, self.epoch, self.samples, self.tokens, self.seconds)
+
+    def is_due(self, every: Duration) -> bool:
+        """Whether what happens `every` so often happens now, after the newest call of the step."""
+        return is_due(resolve(every, self.until), self.before, self.position)
 
     @property
     def steps_per_epoch(self) -> int | None:
@@ -62,10 +89,12 @@ class Run:
     @property
     def total_steps(self) -> int | None:
         """Steps in the whole run, or None when not known."""
-        if not isinstance(self.until, Epochs):
+        if isinstance(self.until, Steps):
             return self.until.count
         per_epoch = self.steps_per_epoch
-        return None if per_epoch is None else per_epoch * self.until.count
+        if isinstance(self.until, Epochs) and per_epoch is not None:
+            return per_epoch * self.until.count
+        return None
 
     @property
     def row(self) -> Row | None:
@@ -73,9 +102,31 @@ class Run:
         rows = self.history.rows
         return rows[-1] if rows and rows[-1]["step"] == self.step else None
 
-    def request_stop(self, reason: str) -> None:
-        """Stop after this step; the first reason given is kept."""
+    def advance(self, items: Sequence[Feed], seconds: float) -> None:
+        """Note the steps that a call has made; requests of the step before are over."""
+        last = items[-1]
+        self.step += len(items)
+        self.samples += sum(item.batch.rows for item in items)
+        self.tokens += sum(item.tokens for item in items)
+        self.seconds = seconds
+        self.epoch_ended = last.last
+        self.epoch = last.epoch + last.last
+        self.batch = 0 if last.last else last.number + 1
+        self.data_state = last.state
+        self.evaluate_requested = self.log_requested = self.save_requested = False
+
+    def forget_stop(self) -> None:
+        """Take back requests to stop, unless one was to be granted at once."""
+        if not self.stop_now:
+            self.stop_reason = None
+
+    def request_stop(self, reason: str, *, now: bool = False) -> None:
+        """Stop after this step; the first reason given is kept.
+
+        Before the run's `at_least` the request is forgotten, unless it must be `now`.
+        """
         self.stop_reason = self.stop_reason or reason
+        self.stop_now = self.stop_now or now
 
     def request_save(self) -> None:
         """Save a checkpoint after this step."""

@@ -1,12 +1,12 @@
-"""`Trainer`: the loop around the step, in one function that reads top to bottom."""
+"""`Trainer`: fits, validates, tests and predicts; the loop itself is in `loop.py`."""
 
 from __future__ import annotations
 
+import functools
 import os
-import time
 import weakref
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +17,47 @@ import jaxcore.numpy as jnp
 from jaxcore import random, tree
 
 from .buckets import BatchBuckets, Rules
-from .callbacks import Callback, Checkpoint, CSVLogger, ProgressBar, StopOnNonFinite
+from .callbacks import (
+    Callback,
+    EarlyStopping,
+    ModelCheckpoint,
+    ProgressBar,
+    SaveOnSignal,
+    TerminateOnNaN,
+)
 from .checkpoint import latest_checkpoint, load_checkpoint
-from .data import Padded, Padder, Source, as_source, example_batch, feed
-from .errors import ScalarLossError, TrainError, explain
-from .history import History, Row
+from .data import Source
+from .datamodule import limited, prepared, sets
+from .dispatch import Dispatcher, Masking
+from .errors import TrainError, explain
+from .feed import Padder, feed
+from .history import History
+from .iterables import as_source, example_batch
+from .loggers import CSVLogger, Logger
+from .loop import Loop
 from .metrics import Metrics, merge_metrics
 from .objective import batch_rows
-from .resume import abstract_state, checkpoint_to_resume, need_dir, restore_run, save_run
+from .phases import Phases
+from .plan import Plan
+from .prefetch import prefetch
+from .rates import resolve_rates
+from .resume import abstract_state, checkpoint_to_resume, need_dir, plan_epoch, restore_run
 from .run import Run
+from .saving import Saver
 from .state import State
-from .step import init_state, make_eval_step, make_predict_step, make_step
+from .step import init_state, make_eval_step, make_predict_step
 from .task import Task
-from .units import EVERY_EPOCH, Duration, Epochs, Steps, check_duration, is_due, is_over
+from .units import EVERY_EPOCH, Duration, Epochs, Steps, Tokens, Unit, check_duration, is_over
 
 
 @dataclass(frozen=True)
 class Fit:
-    """What `Trainer.fit` returns: the trained state, the log, and why the run ended."""
+    """What `Trainer.fit` returns: state, log, why the run ended, and where its time went."""
 
     state: State
     history: History
     stop_reason: str
+    phases: Phases = field(default_factory=Phases)
 
 
 class Trainer:
@@ -65,18 +84,28 @@ class Trainer:
     Args:
       dir: the run's directory, for checkpoints and logs; None writes nothing.
       callbacks: what happens beside training, in this order. None means a progress bar and a
-        guard against NaN, and with `dir` also a CSV log and checkpoints; a list is taken as it is.
+        guard against NaN, and with `dir` also a CSV log, checkpoints, and saving on SIGTERM and
+        Ctrl-C; a list is taken as it is.
       seed: of the initial parameters and of everything random in the steps.
       accumulate: micro-batches per step; the batch size must be divisible by it.
-      log_every: `Steps` or `Epochs` between rows of the log; None means 50 steps, or an epoch
-        where epochs are shorter.
-      validate_every: `Steps` or `Epochs` between validations; one more is done at the end.
+      steps_per_call: steps in one call of the compiled program, where nothing is due between them.
+        Callbacks hear of the last.
+      log_every: between rows of the log; None means 50 steps, or an epoch where those are shorter.
+      validate_every: between validations; one more is done at the end.
+      limit_train_batches, limit_val_batches: batches of an epoch, of a validation; None is all.
+      overfit_batches: train and validate on the same few batches, to see whether a model can learn.
+      fast_dev_run: train so many steps, and validate as many batches, and write nothing.
+      num_sanity_val_steps: validation batches tried before a new run trains.
       buckets: axes of the batches whose size changes from batch to batch, by the path of the item:
         `{"tokens": {1: "length"}}`, or a `jaxcore.Bucket` with sizes and a value to fill up with.
         They are filled up to the next power of two (or listed size), so that a few compiled steps
         serve all lengths. What is added is the loss's to leave out: fill up with a value that says
         so, and return `Weighted(values, tokens >= 0)`.
+      prefetch: batches that a thread makes ready ahead.
+      save_in_background: whether training goes on while a checkpoint is written.
       console: where to print; None means the standard output.
+
+    After an error or Ctrl-C, `trainer.interrupted` is the `Run` with its newest state.
     """
 
     def __init__(
@@ -86,9 +115,17 @@ class Trainer:
         callbacks: Sequence[Callback] | None = None,
         seed: int = 0,
         accumulate: int = 1,
+        steps_per_call: int = 1,
         log_every: Duration | None = None,
         validate_every: Duration = EVERY_EPOCH,
+        limit_train_batches: int | None = None,
+        limit_val_batches: int | None = None,
+        overfit_batches: int | None = None,
+        fast_dev_run: int = 0,
+        num_sanity_val_steps: int = 2,
         buckets: Rules | None = None,
+        prefetch: int = 0,
+        save_in_background: bool = True,
         console: Console | None = None,
     ) -> None:
         if log_every is not None:
@@ -96,8 +133,8 @@ class Trainer:
         check_duration("validate_every", validate_every)
         self.dir = None if dir is None else Path(dir)
         if callbacks is None:
-            callbacks = [ProgressBar(), StopOnNonFinite()]
-            callbacks += [] if dir is None else [CSVLogger(), Checkpoint()]
+            callbacks = [ProgressBar(), TerminateOnNaN()]
+            callbacks += [] if dir is None else [CSVLogger(), ModelCheckpoint(), SaveOnSignal()]
         for callback in callbacks:
             if not isinstance(callback, Callback):
                 raise TrainError(
@@ -108,13 +145,23 @@ class Trainer:
                         fix="make an instance: EarlyStopping(), not EarlyStopping.",
                     )
                 )
-        self.callbacks = list(callbacks)
+        # Loggers hear of a row last, with the columns that other callbacks added to it.
+        self.callbacks = sorted(callbacks, key=lambda callback: isinstance(callback, Logger))
         self.seed = seed
         self.accumulate = accumulate
+        self.steps_per_call = steps_per_call
         self.log_every = log_every
         self.validate_every = validate_every
+        self.limit_train_batches = limit_train_batches
+        self.limit_val_batches = limit_val_batches
+        self.overfit_batches = overfit_batches
+        self.fast_dev_run = int(fast_dev_run)
+        self.num_sanity_val_steps = num_sanity_val_steps
         self.buckets = None if buckets is None else BatchBuckets(buckets)
+        self.prefetch = prefetch
+        self.save_in_background = save_in_background
         self.console = console or Console()
+        self.interrupted: Run | None = None
         self._steps: Any = weakref.WeakKeyDictionary()
 
     def fit(
@@ -122,8 +169,9 @@ class Trainer:
         task: Task,
         data: Any,
         *,
-        until: Duration,
+        until: Unit,
         val: Any = None,
+        at_least: Unit | None = None,
         resume: str | os.PathLike[str] = "auto",
         state: State | None = None,
     ) -> Fit:
@@ -131,9 +179,11 @@ class Trainer:
 
         Args:
           task: what to train.
-          data: `ArrayData` or any iterable of batches.
-          until: `Epochs(n)` or `Steps(n)`, counted from the very beginning, not from the resume.
-          val: data to validate on, as `data`.
+          data: `ArrayData`, `ExampleData`, any iterable of batches, or a `DataModule`.
+          until: `Epochs(n)`, `Steps(n)`, `Samples`, `Tokens` or `Seconds`, counted from the very
+            beginning, not from the resume.
+          val: data to validate on, as `data`, or {name: data}.
+          at_least: what callbacks may not stop before.
           resume: "auto" goes on from the newest checkpoint in `dir` if there is one; "never"
             raises if there is one; "overwrite" deletes the ones there are; or the path of a
             checkpoint to go on from.
@@ -142,115 +192,95 @@ class Trainer:
         Raises:
           TrainError: something does not fit together; the message says what and how to mend it.
         """
-        check_duration("until", until)
-        source = as_source(data)
-        val_source = None if val is None else as_source(val, argument="val")
-        run, pending = self._begin(task, source, until, val is not None, resume, state)
-        log_every = self.log_every or _default_log_interval(run)
-        step = _Masking(make_step(task, accumulate=self.accumulate))
-        # From the example, not from the first batch: a resumed run may begin with the short one.
-        rows = getattr(source, "batch_size", None) or batch_rows(run.example)
-        batches = feed(source, run.epoch, run.batch, Padder(rows, self.buckets))
-        saved_step = run.step if run.resumed_from else -1
-        clock, clock_step = time.perf_counter(), run.step
-        started: list[Callback] = []
-
-        try:
-            for callback in self.callbacks:
-                started.append(callback)
-                callback.on_fit_start(run)
-
-            while run.stop_reason is None:
-                item = next(batches)
-                run.state, metrics = step(run.state, item.batch)
-                if len(pending) == 256:  # a long interval must not hoard buffers
-                    pending = [merge_metrics(pending)]
-                pending.append(metrics)
-                run.step += 1
-                run.epoch_ended = item.last
-                run.epoch = item.epoch + item.last
-                run.batch = 0 if item.last else item.number + 1
-                run.evaluate_requested = run.log_requested = run.save_requested = False
-                now: dict[str, Any] = {"step": run.step, "epochs": run.epoch}
-                now["epoch_ended"] = item.last
-
-                for callback in self.callbacks:
-                    callback.on_step_end(run)
-
-                over = is_over(until, step=run.step, epochs=run.epoch)
-                ending = over or run.stop_reason is not None
-                due = over or run.evaluate_requested or is_due(self.validate_every, **now)
-                held_out = val_source if due else None
-                if held_out is not None or ending or run.log_requested or is_due(log_every, **now):
-                    totals = merge_metrics(pending)  # waits for the device
-                    elapsed = time.perf_counter() - clock
-                    run.seconds += elapsed
-                    row: Row = {
-                        "step": run.step,
-                        "epoch": run.epoch,
-                        **{name: totals[name].result for name in sorted(totals, key=_rank)},
-                        **(
-                            {}
-                            if held_out is None
-                            else self._measure(task, held_out, run.state, "val")
-                        ),
-                        "seconds": run.seconds,
-                        "steps_per_second": (run.step - clock_step) / max(elapsed, 1e-9),
-                    }
-                    clock, clock_step, pending = time.perf_counter(), run.step, []
-                    run.history.rows.append(row)
-                    for callback in self.callbacks:
-                        callback.on_log(run, row)
-
-                if over:
-                    run.request_stop(f"reached {until.count} {type(until).__name__.lower()}")
-                if run.stop_reason is not None:
-                    for callback in self.callbacks:
-                        callback.on_stop(run)
-
-                if run.save_requested and saved_step != run.step:
-                    pending = [merge_metrics(pending)]
-                    path = save_run(run, self.callbacks, pending[0])
-                    saved_step = run.step
-                    for callback in self.callbacks:
-                        callback.on_save(run, path)
-        finally:
-            for callback in reversed(started):
-                callback.on_fit_end(run)
-        return Fit(run.state, run.history, run.stop_reason)
+        check_duration("until", until, fraction=False)
+        if at_least is not None:
+            check_duration("at_least", at_least, fraction=False)
+        callbacks = self.callbacks
+        limits = self.limit_train_batches, self.limit_val_batches
+        if self.fast_dev_run:
+            until, at_least, limits = Steps(self.fast_dev_run), None, (self.fast_dev_run,) * 2
+            writes = ModelCheckpoint | Logger | EarlyStopping
+            callbacks = [callback for callback in callbacks if not isinstance(callback, writes)]
+        with prepared(data, "fit") as (data, own_val):
+            source = limited(as_source(data), limits[0], self.overfit_batches)
+            val_sources = {
+                prefix: limited(given, limits[1], self.overfit_batches)
+                for prefix, given in sets(own_val if val is None else val, "val").items()
+            }
+            example = example_batch(source)
+            run = Run(task, until, source, example, self.dir, self.console, bool(val_sources))
+            log_every = self.log_every or _default_log_interval(run)
+            intervals = [until, at_least, log_every, self.validate_every]
+            intervals += [callback.every for callback in callbacks]
+            if any(isinstance(every, Tokens) for every in intervals):
+                run.counts_tokens = True
+            first = Plan(resolve_rates(task, run.total_steps), self.accumulate)
+            pending = self._begin(run, first, callbacks, resume, state)
+            if run.resumed_from is None and run.stop_reason is None:
+                self._try_validation(task, run.state, val_sources)
+            # The example's rows: a resumed run may begin with the short batch.
+            rows = getattr(source, "batch_size", None) or batch_rows(example)
+            padder = Padder(rows, self.buckets)
+            counted = task.tokens if run.counts_tokens else None
+            items = prefetch(feed(source, run.epoch, run.batch, padder, counted), self.prefetch)
+            loop = Loop(
+                callbacks=callbacks,
+                dispatcher=Dispatcher(items, self.steps_per_call, None),
+                saver=Saver(self.save_in_background),
+                measure=functools.partial(self._measure, task),
+                val=val_sources,
+                log_every=log_every,
+                validate_every=self.validate_every,
+                at_least=at_least,
+            )
+            self.interrupted = run
+            loop.run(run, first, pending)
+            self.interrupted = None
+        return Fit(run.state, run.history, run.stop_reason or "", run.phases)
 
     def validate(self, task: Task, data: Any, state: State) -> dict[str, float]:
-        """The task's `evaluate` over all of `data`: {"val/loss": ..., ...}."""
-        return self._measure(task, as_source(data), state, "val")
+        """The task's `evaluate` over all of `data`: {"val/loss": ..., ...}.
+
+        Of {name: data} the metrics are "val/name/loss" and so on.
+        """
+        return self._measure_sets(task, data, state, "validate", "val")
 
     def test(self, task: Task, data: Any, state: State) -> dict[str, float]:
         """As `validate`, under the names "test/...": one last time, on data never looked at."""
-        return self._measure(task, as_source(data), state, "test")
+        return self._measure_sets(task, data, state, "test", "test")
 
-    def predict(self, task: Task, data: Any, state: State) -> Any:
+    def predict(self, task: Task, data: Any, state: State, *, collect: bool = True) -> Any:
         """The task's `predict` over all of `data`, as NumPy arrays, one row per example, in order.
 
-        `data` should not be shuffled: `ArrayData(x, batch_size=256, shuffle=False)`.
+        `data` should not be shuffled: `ArrayData(x, batch_size=256, shuffle=False)`. Callbacks hear
+        of every batch; with `collect=False` that is all, and None comes back.
         """
-        if getattr(data, "shuffle", False):
-            raise TrainError(
-                explain(
-                    "Predictions of shuffled data could not be told apart.",
-                    got="ArrayData(..., shuffle=True)",
-                    expected="data in a fixed order",
-                    fix="write ArrayData(..., shuffle=False).",
+        with prepared(data, "predict") as (data, _):
+            if getattr(data, "shuffle", False):
+                raise TrainError(
+                    explain(
+                        "Predictions of shuffled data could not be told apart.",
+                        got=f"{type(data).__name__}(..., shuffle=True)",
+                        expected="data in a fixed order",
+                        fix=f"write {type(data).__name__}(..., shuffle=False).",
+                    )
                 )
-            )
-        source = as_source(data)
-        padder = Padder(getattr(source, "batch_size", None), self.buckets)
-        step = self._compiled(task, make_predict_step)
-        outputs = []
-        for batch in source.batches(0):
-            padded = padder(batch)
-            output = step(state, padded.batch, padded.mask)
-            outputs.append(tree.map(lambda x, n=padded.rows: np.asarray(x)[:n], output))
-        if not outputs:
-            example_batch(source)  # raises, saying that there is no batch
+            source = as_source(data)
+            padder = Padder(getattr(source, "batch_size", None), self.buckets)
+            step = self._compiled(task, make_predict_step)
+            outputs, done = [], 0
+            for number, batch in enumerate(source.batches(0)):
+                padded = padder(batch)
+                found = step(state, padded.batch, padded.mask)
+                found = tree.map(lambda x, n=padded.rows: np.asarray(x)[:n], found)
+                for callback in self.callbacks:
+                    callback.on_predict_batch(found, range(done, done + padded.rows), number)
+                done += padded.rows
+                outputs.append(found if collect else None)
+            if not outputs:
+                example_batch(source)  # raises, saying that there is no batch
+        if not collect:
+            return None
         trailing = {tuple(x.shape[1:] for x in tree.leaves(output)) for output in outputs}
         if len(trailing) > 1:
             raise TrainError(
@@ -262,7 +292,10 @@ class Trainer:
                     "batches of each length by themselves.",
                 )
             )
-        return tree.map(lambda *parts: np.concatenate(parts), *outputs)
+        everything = tree.map(lambda *parts: np.concatenate(parts), *outputs)
+        for callback in self.callbacks:
+            callback.on_predict_end(everything)
+        return everything
 
     def restore(self, task: Task, data: Any, path: str | os.PathLike[str] | None = None) -> State:
         """The state in a checkpoint: by default the newest of `dir`; `data` gives the shapes."""
@@ -273,33 +306,53 @@ class Trainer:
 
     def _begin(
         self,
-        task: Task,
-        source: Source,
-        until: Duration,
-        validates: bool,
+        run: Run,
+        first: Plan,
+        callbacks: Sequence[Callback],
         resume: str | os.PathLike[str],
         state: State | None,
-    ) -> tuple[Run, list[Metrics]]:
-        """The run before its first step, and metrics not yet logged; fresh or restored."""
+    ) -> list[Metrics]:
+        """Give the run its plan and state, fresh or restored; returns metrics not yet logged."""
         path = checkpoint_to_resume(self.dir, resume)
-        example = example_batch(source)
-        key = random.key(self.seed)
+        epoch = 0 if path is None else plan_epoch(path)
+        run.plan = functools.reduce(lambda plan, c: c.configure(plan, epoch), callbacks, first)
+        task, key = run.plan.task, random.key(self.seed)
         if path is not None:
-            state = load_checkpoint(path, abstract_state(task, key, example))
+            state = load_checkpoint(path, abstract_state(task, key, run.example))
         elif state is None:
-            state = init_state(task, key, example)
-        state = tree.map(jnp.copy, state)  # the first step consumes it
-        run = Run(task, until, source, example, self.dir, self.console, state, validates)
+            state = init_state(task, key, run.example)
+        run.state = tree.map(jnp.copy, state)  # the first step consumes it
         run.step = int(state.step)
-        pending = [] if path is None else restore_run(run, path, self.callbacks)
-        if is_over(until, step=run.step, epochs=run.epoch):
-            run.request_stop(f"reached {until.count} {type(until).__name__.lower()} before")
-        return run, pending
+        pending = [] if path is None else restore_run(run, path, callbacks)
+        if is_over(run.until, run.position):
+            run.request_stop(f"reached {run.until} before", now=True)
+        return pending
+
+    def _try_validation(self, task: Task, state: State, val: Mapping[str, Source]) -> None:
+        """Validate a few batches, so that a mistake there shows before an epoch of training."""
+        for prefix, source in val.items():
+            if self.num_sanity_val_steps and not getattr(source, "one_shot", False):
+                self._measure(task, limited(source, self.num_sanity_val_steps), state, prefix)
+
+    def _measure_sets(
+        self, task: Task, data: Any, state: State, stage: str, prefix: str
+    ) -> dict[str, float]:
+        found: dict[str, float] = {}
+        with prepared(data, stage) as (data, _):
+            for name, source in sets(data, prefix).items():
+                found |= self._measure(task, source, state, name)
+        return found
 
     def _measure(self, task: Task, source: Source, state: State, prefix: str) -> dict[str, float]:
         padder = Padder(getattr(source, "batch_size", None), self.buckets)
-        step = self._compiled(task, lambda task: _Masking(make_eval_step(task)))
-        metrics = [step(state, padder(batch)) for batch in source.batches(0)]
+        step = self._compiled(task, lambda task: Masking(make_eval_step(task)))
+        metrics: list[Metrics] = []
+        for batch in source.batches(0):
+            padded = padder(batch)
+            full = padded.rows == len(padded.mask)
+            metrics.append(step(state, padded.batch, padded.mask, full))
+            if len(metrics) == 256:
+                metrics = [merge_metrics(metrics)]
         if not metrics:
             example_batch(source)  # raises, saying that there is no batch
         return {f"{prefix}/{k}": metric.result for k, metric in merge_metrics(metrics).items()}
@@ -313,36 +366,6 @@ class Trainer:
         return steps[kind]
 
 
-class _Masking:
-    """Calls a step with the mask of real rows; without it where the loss is a scalar.
-
-    A scalar loss cannot leave rows out. It is allowed while every batch is full; the first short
-    one raises `ScalarLossError`.
-    """
-
-    def __init__(self, step: Callable[..., Any]) -> None:
-        self._step = step
-        self._scalar = False
-
-    def __call__(self, state: State, padded: Padded) -> Any:
-        full = padded.rows == len(padded.mask)
-        if not (self._scalar and full):
-            try:
-                return self._step(state, padded.batch, padded.mask)
-            except ScalarLossError:
-                if not full:
-                    raise
-                self._scalar = True
-        return self._step(state, padded.batch)
-
-
-def _rank(name: str) -> tuple[int, str]:
-    """Order of columns: the loss, the task's metrics, then what describes the step."""
-    tail = name.split("learning_rate/")[0].rsplit("/", 1)[-1] or "learning_rate"
-    late = ("learning_rate", "gradient_norm", "update_norm", "loss_scale", "skipped")
-    return (0 if tail == "loss" else 2 + late.index(tail) if tail in late else 1), name
-
-
-def _default_log_interval(run: Run) -> Duration:
+def _default_log_interval(run: Run) -> Unit:
     per_epoch = run.steps_per_epoch
     return Epochs(1) if per_epoch is not None and per_epoch <= 50 else Steps(50)

@@ -1,10 +1,29 @@
-"""Units of time: `Steps` and `Epochs` say when to stop, log, evaluate and save."""
+"""Units of time, in which it is said when to stop, log, validate and save."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .errors import TrainError, explain
+
+
+class Position(NamedTuple):
+    """How far a run is, counted from its very beginning, over all resumes.
+
+    Attributes:
+      step: updates made; one step is one call of the update, whatever it accumulates.
+      epochs: whole passes over the training data.
+      samples: rows seen, padding not counted.
+      tokens: as `Task.tokens` counts them; 0 where nothing asks for them.
+      seconds: of training and all that belongs to it.
+    """
+
+    step: int = 0
+    epochs: int = 0
+    samples: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -23,8 +42,10 @@ class _Duration:
                 )
             )
 
+    def __str__(self) -> str:
+        return f"{self.count} {type(self).__name__.lower()}"
 
-@dataclass(frozen=True)
+
 class Steps(_Duration):
     """So many training steps; one step is one call of the update, whatever it accumulates.
 
@@ -32,8 +53,10 @@ class Steps(_Duration):
     Steps(count=500)
     """
 
+    def of(self, position: Position) -> int:
+        return position.step
 
-@dataclass(frozen=True)
+
 class Epochs(_Duration):
     """So many passes over the training data.
 
@@ -41,43 +64,130 @@ class Epochs(_Duration):
     Epochs(count=10)
     """
 
+    def of(self, position: Position) -> int:
+        return position.epochs
 
-Duration = Steps | Epochs
+
+class Samples(_Duration):
+    """So many rows of the training data, repeated ones counted again, padding not at all.
+
+    >>> str(Samples(1_000_000))
+    '1000000 samples'
+    """
+
+    def of(self, position: Position) -> int:
+        return position.samples
+
+
+class Tokens(_Duration):
+    """So many tokens, as `Task.tokens` counts them.
+
+    >>> Tokens(10_000).of(Position(tokens=25_000))
+    25000
+    """
+
+    def of(self, position: Position) -> int:
+        return position.tokens
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """So much time, that of earlier parts of a resumed run included.
+
+    >>> Seconds(0.5).of(Position(seconds=1.25))
+    1.25
+    """
+
+    count: float
+
+    def __post_init__(self) -> None:
+        number = isinstance(self.count, int | float) and not isinstance(self.count, bool)
+        if not number or not 0 < self.count < float("inf"):
+            raise TrainError(
+                explain(
+                    "`Seconds` is a stretch of time.",
+                    got=repr(self.count),
+                    expected="a number above 0",
+                    fix="write Seconds(3600) for an hour.",
+                )
+            )
+
+    def of(self, position: Position) -> float:
+        return position.seconds
+
+    def __str__(self) -> str:
+        return f"{self.count:g} seconds"
+
+
+@dataclass(frozen=True)
+class Fraction:
+    """A part of the whole run, in the unit of the run's `until`.
+
+    >>> resolve(Fraction(0.1), Steps(1000))
+    Steps(count=100)
+    """
+
+    part: float
+
+    def __post_init__(self) -> None:
+        if isinstance(self.part, bool) or not 0 < self.part <= 1:
+            raise TrainError(
+                explain(
+                    "`Fraction` is a part of the run.",
+                    got=repr(self.part),
+                    expected="a number in (0, 1]",
+                    fix="write Fraction(0.1) for every tenth.",
+                )
+            )
+
+
+Unit = Steps | Epochs | Samples | Tokens | Seconds
+Duration = Unit | Fraction
 EVERY_EPOCH = Epochs(1)
 
 
-def check_duration(name: str, value: object) -> None:
-    """Raise `TrainError` unless `value` is `Steps` or `Epochs`; `name` is the argument's."""
-    if not isinstance(value, Steps | Epochs):
-        raise TrainError(
-            explain(
-                f"`{name}` has no unit.",
-                got=repr(value),
-                expected="Steps(n) or Epochs(n)",
-                fix=f"write {name}=Epochs(10) or {name}=Steps(1000).",
-            )
+def check_duration(name: str, value: object, *, fraction: bool = True) -> None:
+    """Raise `TrainError` unless `value` has a unit; `name` is the argument's."""
+    if isinstance(value, Steps | Epochs | Samples | Tokens | Seconds):
+        return
+    if isinstance(value, Fraction) and fraction:
+        return
+    raise TrainError(
+        explain(
+            f"`{name}` has no unit.",
+            got=repr(value),
+            expected="Steps(n) or Epochs(n), or Samples, Tokens, Seconds"
+            + (", Fraction" if fraction else ""),
+            fix=f"write {name}=Epochs(10) or {name}=Steps(1000).",
         )
+    )
 
 
-def is_due(every: Duration, *, step: int, epochs: int, epoch_ended: bool) -> bool:
-    """Whether something that happens `every` so often happens now, after a step.
+def resolve(every: Duration, until: Unit) -> Unit:
+    """`every` with a `Fraction` turned into the unit of the whole run."""
+    if not isinstance(every, Fraction):
+        return every
+    if isinstance(until, Seconds):
+        return Seconds(until.count * every.part)
+    return type(until)(max(1, round(until.count * every.part)))
 
-    Args:
-      every: the interval.
-      step: number of steps done since the run began.
-      epochs: number of whole epochs done.
-      epoch_ended: whether this very step was an epoch's last.
 
-    >>> is_due(Steps(10), step=20, epochs=0, epoch_ended=False)
+def is_due(every: Unit, before: Position, now: Position) -> bool:
+    """Whether something that happens `every` so often happens between two positions.
+
+    >>> is_due(Steps(10), Position(step=19), Position(step=20))
     True
-    >>> is_due(Epochs(2), step=20, epochs=3, epoch_ended=True)
+    >>> is_due(Epochs(2), Position(epochs=2), Position(epochs=3))
     False
     """
-    if isinstance(every, Steps):
-        return step % every.count == 0
-    return epoch_ended and epochs % every.count == 0
+    return every.of(now) // every.count > every.of(before) // every.count
 
 
-def is_over(until: Duration, *, step: int, epochs: int) -> bool:
+def is_over(until: Unit, now: Position) -> bool:
     """Whether a run that lasts `until` is over."""
-    return (step if isinstance(until, Steps) else epochs) >= until.count
+    return until.of(now) >= until.count
+
+
+def steps_until(every: Unit, now: Position) -> int | None:
+    """Steps until `every` is due next, or None where steps do not tell."""
+    return every.count - now.step % every.count if isinstance(every, Steps) else None

@@ -25,6 +25,19 @@ class Recorder(train.Callback):
     def on_fit_start(self, run):
         self.log.append((self.name, "start"))
 
+    def configure(self, plan, epoch):
+        self.log.append((self.name, "configure", epoch))
+        return plan
+
+    def on_epoch_start(self, run):
+        self.log.append((self.name, "epoch start", run.epoch))
+
+    def on_epoch_end(self, run):
+        self.log.append((self.name, "epoch end", run.epoch))
+
+    def on_exception(self, run, error):
+        self.log.append((self.name, "exception", str(error)))
+
     def on_step_end(self, run):
         self.log.append((self.name, "step", run.step, run.epoch, run.batch, run.epoch_ended))
         if run.step == 1:
@@ -53,15 +66,18 @@ class Recorder(train.Callback):
 def test_callbacks_are_heard_in_order_and_the_loop_acts(toy, tmp_path):
     log = []
     trainer = toy.trainer(
-        dir=tmp_path, callbacks=[Recorder(log, "a"), Recorder(log, "b")], log_every=train.Steps(99)
-    )
+        dir=tmp_path, callbacks=[Recorder(log, "a"), Recorder(log, "b")], log_every=train.Steps(99),
+        save_in_background=False,
+    )  # fmt: skip
     data = toy.data(24)  # 3 batches
     fit = trainer.fit(toy.task(), data, until=train.Epochs(9), val=toy.data(8))
     assert [entry[1:] for entry in log if entry[0] == "a"] == [
-        ("start",),
+        ("configure", 0), ("start",),
+        ("configure", 0), ("epoch start", 0),
         ("step", 1, 0, 1, False), ("log", 1, False),
         ("step", 2, 0, 2, False), ("log", 2, True), ("save", "step_000000002"),
-        ("step", 3, 1, 0, True), ("log", 3, True),
+        ("step", 3, 1, 0, True), ("log", 3, True), ("epoch end", 1),
+        ("configure", 1), ("epoch start", 1),
         ("step", 4, 1, 1, False),
         ("step", 5, 1, 2, False), ("log", 5, False), ("stop", "seen enough"),
         ("end",),
@@ -80,7 +96,7 @@ def test_callbacks_end_also_after_an_error(toy):
     trainer = toy.trainer(callbacks=[Recorder(log, "a"), Fails()])
     with pytest.raises(RuntimeError, match="from a callback"):
         trainer.fit(toy.task(), toy.data(8), until=train.Steps(3))
-    assert log[-1] == ("a", "end")
+    assert log[-2:] == [("a", "exception", "from a callback"), ("a", "end")]
 
 
 def test_a_class_is_not_a_callback():
@@ -91,7 +107,7 @@ def test_a_class_is_not_a_callback():
 def run_of(run_dir=None, **more):
     run = train.Run(
         task=None, until=train.Epochs(1), source=None, example=None, dir=run_dir,
-        console=Console(file=io.StringIO()), state=None, validates=True,
+        console=Console(file=io.StringIO()), validates=True,
     )  # fmt: skip
     for name, value in more.items():
         setattr(run, name, value)
@@ -157,40 +173,40 @@ def test_early_stopping_ends_a_run_and_starts_afresh_in_the_next(toy):
 
 
 def test_metrics_that_are_not_there(toy):
-    for callback in (train.EarlyStopping("acuracy"), train.Checkpoint(monitor="acuracy")):
+    for callback in (train.EarlyStopping("acuracy"), train.ModelCheckpoint(monitor="acuracy")):
         with pytest.raises(train.TrainError, match="not logged") as error:
             callback.on_log(run_of(), {"step": 1, "accuracy": 0.5, "seconds": 1.0})
         assert "'acuracy'" in str(error.value)
         assert "['accuracy']" in str(error.value)
-    for callback in (train.EarlyStopping(), train.Checkpoint(monitor="val/loss")):
+    for callback in (train.EarlyStopping(), train.ModelCheckpoint(monitor="val/loss")):
         with pytest.raises(train.TrainError, match="nothing is validated"):
             callback.on_fit_start(run_of("somewhere", validates=False))
-    for make in (train.EarlyStopping, train.Checkpoint):
+    for make in (train.EarlyStopping, train.ModelCheckpoint):
         with pytest.raises(train.TrainError, match=r"`mode`[\s\S]*'lowest'"):
             make(mode="lowest")
 
 
 def test_nowhere_to_write():
-    for callback in (train.Checkpoint(), train.CSVLogger()):
+    for callback in (train.ModelCheckpoint(), train.CSVLogger()):
         with pytest.raises(train.TrainError, match="has nowhere to write"):
             callback.on_fit_start(run_of())
-    with pytest.raises(train.TrainError, match="keep=0"):
-        train.Checkpoint(keep=0)
+    with pytest.raises(train.TrainError, match="save_last=0"):
+        train.ModelCheckpoint(save_last=0)
 
 
 @pytest.mark.parametrize(
     ("kwargs", "kept"),
     [
-        ({"keep": 2}, [4, 5]),
-        ({"keep": 9}, [0, 1, 2, 3, 4, 5]),
-        ({"keep": 1, "monitor": "loss"}, [1, 5]),
-        ({"keep": 1, "monitor": "loss", "keep_best": 2}, [1, 3, 5]),
-        ({"keep": 1, "monitor": "loss", "mode": "max"}, [0, 5]),
-        ({"keep": 1, "monitor": "loss", "keep_best": 6}, [0, 1, 2, 3, 4, 5]),
+        ({"save_last": 2}, [4, 5]),
+        ({"save_last": 9}, [0, 1, 2, 3, 4, 5]),
+        ({"save_last": 1, "monitor": "loss"}, [1, 5]),
+        ({"save_last": 1, "monitor": "loss", "save_top_k": 2}, [1, 3, 5]),
+        ({"save_last": 1, "monitor": "loss", "mode": "max"}, [0, 5]),
+        ({"save_last": 1, "monitor": "loss", "save_top_k": 6}, [0, 1, 2, 3, 4, 5]),
     ],
 )
 def test_which_checkpoints_are_kept(tmp_path, kwargs, kept):
-    callback = train.Checkpoint(**kwargs)
+    callback = train.ModelCheckpoint(**kwargs)
     for step, loss in enumerate([9.0, 1.0, 5.0, 2.0, NAN, 7.0]):
         path = checkpoint_path(tmp_path, step)
         train.save_checkpoint(path, {"x": np.zeros(1)}, {"row": {"loss": loss}})
@@ -213,7 +229,7 @@ def test_a_signal_saves_and_ends_the_run(toy, tmp_path):
 
 
 def test_a_run_without_a_finite_step_ends():
-    callback, run = train.StopOnNonFinite(limit=5), run_of()
+    callback, run = train.TerminateOnNaN(limit=5), run_of()
     callback.on_fit_start(run)
     for step, skipped in ((3, 3), (6, 2), (9, 3)):  # one good step in between
         run.step = step
@@ -228,8 +244,8 @@ def test_csv_has_every_row_and_grows_columns(tmp_path):
     callback = train.CSVLogger()
     callback.on_fit_start(run)  # resumed: the file is what the history says
     for row in ({"step": 2, "loss": 1e-9}, {"step": 3, "loss": 2.0, "val/loss": 5.5}, {"step": 4}):
-        run.history.rows.append(row)
         callback.on_log(run, row)
+    callback.on_fit_end(run)
     with open(tmp_path / "metrics.csv", newline="") as file:
         found = list(csv.DictReader(file))
     assert list(found[0]) == ["step", "loss", "val/loss"]

@@ -27,9 +27,8 @@ class StopAt(train.Callback):
 
 
 def settings(toy, run_dir, *callbacks):
-    return toy.trainer(
-        dir=run_dir, callbacks=[*callbacks, train.Checkpoint(keep=9)], log_every=train.Steps(4)
-    )
+    callbacks = [*callbacks, train.ModelCheckpoint(save_last=9)]
+    return toy.trainer(dir=run_dir, callbacks=callbacks, log_every=train.Steps(4))
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +85,7 @@ class Slow(train.Callback):
 x = np.random.default_rng(0).normal(size=(42, 4)).astype(np.float32)
 trainer = train.Trainer(
     dir=sys.argv[1], log_every=train.Steps(5),
-    callbacks=[Slow(), train.CSVLogger(), train.Checkpoint(train.Steps(2), keep=2)],
+    callbacks=[Slow(), train.CSVLogger(), train.ModelCheckpoint(train.Steps(2), save_last=2)],
 )
 fit = trainer.fit(
     Fitting(model=Net(), tx=optax.adam, lr=1e-2),

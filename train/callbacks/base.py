@@ -7,19 +7,38 @@ from pathlib import Path
 from typing import Any
 
 from ..history import Row
+from ..plan import Plan
 from ..run import Run
+from ..units import Duration
 
 
 class Callback:
     """Override what you need; each method gets the `Run`.
 
-    After every step the loop does, in this order: `on_step_end`; validation, if due or requested;
-    a row of the log, if due or requested, and `on_log`; the decision to stop, and `on_stop`; a
-    checkpoint, if requested, and `on_save`.
+    The loop acts in one order:
+
+    1. `configure` for the first epoch; the state is made or restored; `on_fit_start`.
+    2. At the first batch of an epoch: `configure`, `on_epoch_start`.
+    3. After a call of the step: `on_step_end`; validation, if due or requested; a row of the log,
+       if due or requested, and `on_log`; `on_epoch_end`, if the epoch ended; the decision to stop,
+       and `on_stop`; a checkpoint, if requested; `on_save` for each that is on the disk by now.
+    4. `on_exception`, if one ended the run; `on_fit_end`, in reverse order.
+
+    Attributes:
+      every: when the callback acts, if it does so regularly: calls of several steps end there.
     """
+
+    every: Duration | None = None
+
+    def configure(self, plan: Plan, epoch: int) -> Plan:
+        """Change what the step of an epoch is made from: a function of its arguments alone."""
+        return plan
 
     def on_fit_start(self, run: Run) -> None:
         """Once the state is there, fresh or restored, before the first step."""
+
+    def on_epoch_start(self, run: Run) -> None:
+        """Before an epoch's first step; `run.state` may be replaced here."""
 
     def on_step_end(self, run: Run) -> None:
         """After every step. Reading `run.state` here waits for the device: do it rarely."""
@@ -27,14 +46,26 @@ class Callback:
     def on_log(self, run: Run, row: Row) -> None:
         """After a row went into the history; it has the validation's metrics if there was one."""
 
+    def on_epoch_end(self, run: Run) -> None:
+        """After an epoch's last step, its validation and its row; `run.state` may be replaced."""
+
     def on_stop(self, run: Run) -> None:
         """When the run will end after this step; `run.stop_reason` says why."""
 
     def on_save(self, run: Run, path: Path) -> None:
-        """After a checkpoint was written to `path`."""
+        """After a checkpoint was written to `path`, which may be some steps after it was taken."""
+
+    def on_exception(self, run: Run, error: BaseException) -> None:
+        """When an error ends the run, before `on_fit_end`."""
 
     def on_fit_end(self, run: Run) -> None:
         """At the very end, also after an error."""
+
+    def on_predict_batch(self, outputs: Any, rows: Any, number: int) -> None:
+        """After batch `number` of `Trainer.predict`; `rows` are the numbers of its examples."""
+
+    def on_predict_end(self, outputs: Any) -> None:
+        """At the end of `Trainer.predict`, with all outputs."""
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint should hold of this callback: counters, never settings; JSON only."""

@@ -1,0 +1,43 @@
+"""The end of a run that has stopped learning."""
+
+from __future__ import annotations
+
+from ..errors import TrainError, explain
+from ..history import Row
+from ..run import Run
+from .base import Callback
+
+
+class TerminateOnNaN(Callback):
+    """End a run, with an error, whose losses or gradients are all NaN or infinite.
+
+    Single steps of that kind are skipped and counted by the step itself; this watches for a run
+    that no longer learns at all.
+
+    Args:
+      limit: consecutive skipped steps that are too many; 1 ends the run at the first row with one.
+    """
+
+    def __init__(self, limit: int = 50) -> None:
+        self.limit = limit
+        self._logged = 0
+        self._skipped = 0
+
+    def on_fit_start(self, run: Run) -> None:
+        self._logged, self._skipped = run.step, 0
+
+    def on_log(self, run: Run, row: Row) -> None:
+        window, self._logged = run.step - self._logged, run.step
+        skipped = max((v for n, v in row.items() if n.rsplit("/", 1)[-1] == "skipped"), default=0)
+        self._skipped = self._skipped + window if skipped >= window else 0
+        if self._skipped >= self.limit:
+            raise TrainError(
+                explain(
+                    f"The last {self._skipped} steps had a loss or gradient that is not finite.",
+                    got=f"loss {row.get('loss')}, gradient norm {row.get('gradient_norm')}",
+                    expected="finite numbers",
+                    fix="lower the learning rate, clip (optax.clip_by_global_norm(1.0)), or look "
+                    "for log(0), 0/0 and overflowing exponentials in the loss. The state is the "
+                    "last good one.",
+                )
+            )

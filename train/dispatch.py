@@ -1,0 +1,125 @@
+"""Batches and compiled steps brought together: which batches go into the next call of the step."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from jaxcore import tree
+
+from .errors import ScalarLossError
+from .feed import Feed
+from .metrics import Metric
+from .plan import Plan
+from .state import State
+from .step import make_step
+
+Place = Callable[..., Any]
+
+
+class Masking:
+    """Calls a step with the mask of real rows; without it where the loss is a scalar.
+
+    A scalar loss cannot leave rows out. It is allowed while every batch is full; the first short
+    one raises `ScalarLossError`.
+    """
+
+    def __init__(self, step: Callable[..., Any]) -> None:
+        self._step = step
+        self._scalar = False
+
+    def __call__(self, state: State, batch: Any, mask: np.ndarray, full: bool) -> Any:
+        if not (self._scalar and full):
+            try:
+                return self._step(state, batch, mask)
+            except ScalarLossError:
+                if not full:
+                    raise
+                self._scalar = True
+        return self._step(state, batch)
+
+
+class Dispatcher:
+    """Takes batches from a feed and hands them to the step of the current plan.
+
+    Args:
+      feed: the batches of the run, in order.
+      steps_per_call: how many steps one call makes, where that many are wanted.
+      place: `(batch, mask, stacked) -> (batch, mask)`, onto the devices.
+      options: further arguments of `make_step`.
+    """
+
+    def __init__(
+        self, feed: Iterator[Feed], steps_per_call: int, place: Place | None, **options: Any
+    ) -> None:
+        self._feed = feed
+        self._steps_per_call = steps_per_call
+        self._place = place
+        self._options = options
+        self._queue: deque[Feed] = deque()
+        self._plans: list[tuple[Plan, dict[int, Masking]]] = []
+        self._plan: Plan | None = None
+
+    def use(self, plan: Plan) -> None:
+        """Step by this plan from now on; the programs of earlier plans are kept."""
+        self._plan = plan
+
+    def close(self) -> None:
+        """End the feed, and the thread that may be behind it."""
+        close = getattr(self._feed, "close", None)
+        if close is not None:
+            close()
+
+    def take(self, wanted: int | None) -> list[Feed]:
+        """The batches of the next call: one, or `steps_per_call` if `wanted` allows as many.
+
+        An epoch's last batch is the last of its call.
+        """
+        count = self._steps_per_call
+        if count > 1 and not self._queue and (wanted is None or wanted >= count):
+            while len(self._queue) < count and not (self._queue and self._queue[-1].last):
+                self._queue.append(next(self._feed))
+            if len(self._queue) == count and len(set(map(_shapes, self._queue))) == 1:
+                items = list(self._queue)
+                self._queue.clear()
+                return items
+        return [self._queue.popleft() if self._queue else next(self._feed)]
+
+    def __call__(self, state: State, items: list[Feed]) -> tuple[State, dict[str, Metric]]:
+        """Make the steps of `items` in one call."""
+        if len(items) == 1:
+            batch, mask, rows = items[0].batch
+            full = rows == len(mask)
+        else:
+            pieces = [item.batch for item in items]
+            batch = tree.map(lambda *leaves: np.stack(leaves), *(p.batch for p in pieces))
+            mask = np.stack([p.mask for p in pieces])
+            full = bool(mask.all())
+        if self._place is not None:
+            batch, mask = self._place(batch, mask, len(items) > 1)
+        return self._step(len(items))(state, batch, mask, full)
+
+    def _step(self, count: int) -> Masking:
+        """The step of the current plan that makes `count` steps at once."""
+        assert self._plan is not None
+        made = next((made for plan, made in self._plans if plan.same(self._plan)), None)
+        if made is None:
+            made = {}
+            self._plans.append((self._plan, made))
+        if count not in made:
+            made[count] = self._make(count)
+        return made[count]
+
+    def _make(self, steps_per_call: int) -> Masking:
+        assert self._plan is not None
+        task, accumulate = self._plan
+        return Masking(
+            make_step(task, accumulate=accumulate, steps_per_call=steps_per_call, **self._options)
+        )
+
+
+def _shapes(item: Feed) -> tuple[Any, ...]:
+    return tuple(leaf.shape for leaf in tree.leaves(item.batch.batch))

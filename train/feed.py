@@ -1,0 +1,161 @@
+"""The batches of a run in order, each brought to one shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import jaxcore
+from jaxcore import tree
+
+from .buckets import BatchBuckets
+from .data import Source
+from .errors import TrainError, explain
+from .iterables import BatchIterable
+from .objective import batch_rows
+
+
+class Feed(NamedTuple):
+    """A batch, where it stands, its tokens if they are counted, the iterator's state after it."""
+
+    batch: Padded
+    epoch: int
+    number: int  # within the epoch
+    last: bool  # of its epoch
+    tokens: int = 0
+    state: Any = None
+
+
+def feed(
+    source: Source,
+    epoch: int,
+    start: int,
+    padder: Padder,
+    tokens: Callable[[Any], int] | None = None,
+) -> Iterator[Feed]:
+    """Batches for ever, epoch after epoch, from the given position on.
+
+    Where the length of an epoch is unknown, one batch is read ahead to know which is the last.
+    """
+    while True:
+        batches = source.batches(epoch, start)
+        length = source.steps_per_epoch
+        batch = next(batches, None)
+        if batch is None:
+            raise TrainError(
+                explain(
+                    f"`data` yields no batch in epoch {epoch} from batch {start} on.",
+                    got="an iterator that is used up" if epoch or start else "an empty iterable",
+                    expected="a new pass over the data in every epoch",
+                    fix="pass a list, an ArrayData or an object whose __iter__ starts afresh; a "
+                    "generator can serve one epoch only.",
+                )
+            )
+        index = start
+        while batch is not None:
+            state = source.state() if isinstance(source, BatchIterable) else None
+            if length is None:
+                ahead = next(batches, None)
+                last = ahead is None
+            else:
+                last = index == length - 1
+                ahead = None
+            padded = padder(batch)
+            count = 0 if tokens is None else tokens(padded.real)
+            yield Feed(padded, epoch, index, last, count, state)
+            batch = ahead if length is None or last else next(batches, None)
+            if batch is None and not last:
+                raise TrainError(
+                    explain(
+                        "An epoch is shorter than its data says.",
+                        got=f"{index + 1} batches",
+                        expected=f"{length}, as len(data) says",
+                        fix="correct __len__ (or steps_per_epoch) of the data.",
+                    )
+                )
+            index += 1
+        epoch, start = epoch + 1, 0
+
+
+class Padded(NamedTuple):
+    """A batch of full length, which rows are real, and how many."""
+
+    batch: Any
+    mask: np.ndarray
+    rows: int
+
+    @property
+    def real(self) -> Any:
+        """The batch without its padding."""
+        return self.batch if self.rows == len(self.mask) else _first(self.batch, self.rows)
+
+
+class Padder:
+    """Brings every batch to the first one's shape, so that one program serves them all.
+
+    A short batch is filled with copies of its own rows, which keep every value finite; the mask
+    takes them out of the objective. Axes that `buckets` names are filled up with its value.
+    """
+
+    def __init__(self, rows: int | None = None, buckets: BatchBuckets | None = None) -> None:
+        self.rows = rows
+        self._buckets = buckets
+        self._form: Any = None
+        self._full: tuple[Any, np.ndarray] | None = None  # what a full batch is, and its mask
+
+    def __call__(self, batch: Any) -> Padded:
+        leaves, structure = tree.flatten(batch)
+        leaves = [_as_array(leaf) for leaf in leaves]
+        if self._buckets is not None:
+            leaves = tree.leaves(self._buckets.fill(tree.unflatten(structure, leaves)))
+        exact = structure, [(leaf.shape, leaf.dtype) for leaf in leaves]
+        if self._full is not None and exact == self._full[0]:  # nearly every batch of a run
+            return Padded(tree.unflatten(structure, leaves), self._full[1], len(self._full[1]))
+        batch = tree.unflatten(structure, leaves)
+        rows = batch_rows(batch)
+        if self.rows is None:
+            self.rows = rows
+        form = self._form_of(batch)
+        if self._form is None:
+            self._form = form
+        if form != self._form or not 0 < rows <= self.rows:
+            raise TrainError(
+                explain(
+                    "A batch differs from the first one.",
+                    got=f"{rows} rows of {_describe_form(form)}",
+                    expected=f"at most {self.rows} rows of {_describe_form(self._form)}",
+                    fix="give every batch the same structure, dtypes and trailing shapes; only the "
+                    "number of rows may be smaller, and what Trainer(buckets=...) names may vary.",
+                )
+            )
+        mask = np.arange(self.rows) < rows
+        if rows == self.rows:
+            self._full = exact, mask
+        else:
+            fill = np.arange(self.rows) % rows
+            batch = tree.map(lambda x: x[fill], batch)
+        return Padded(batch, mask, rows)
+
+    def _form_of(self, batch: Any) -> Any:
+        leaves = tree.leaves(batch)
+        shapes = [x.shape for x in leaves] if self._buckets is None else self._buckets.forms(batch)
+        return tree.structure(batch), [
+            (shape[1:], x.dtype) for shape, x in zip(shapes, leaves, strict=True)
+        ]
+
+
+def _first(batch: Any, rows: int) -> Any:
+    return tree.map(lambda x: x[:rows], batch)
+
+
+def _as_array(leaf: Any) -> Any:
+    """A leaf as an array of NumPy or JAX; those of PyTorch, and lists, become NumPy's."""
+    return leaf if isinstance(leaf, np.ndarray | jaxcore.Array) else np.asarray(leaf)
+
+
+def _describe_form(form: Any) -> str:
+    structure, leaves = form
+    spelled = [f"{dtype}[{','.join(map(str, ('rows', *shape)))}]" for shape, dtype in leaves]
+    return str(tree.unflatten(structure, spelled))

@@ -1,0 +1,144 @@
+"""Any iterable of batches as a source of data."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from .data import Source
+from .errors import TrainError, explain
+
+
+class BatchIterable:
+    """Any iterable of batches; an epoch is one pass.
+
+    A resumed run finds its place in a sequence at once; in an iterator that has a state to give and
+    take back (`get_state` and `set_state`, as grain's, or `state_dict` and `load_state_dict`) by
+    that; in any other iterable by reading the epoch's first batches again.
+    """
+
+    def __init__(self, iterable: Iterable[Any]) -> None:
+        self._iterable = iterable
+        self._one_shot = iterable if isinstance(iterable, Iterator) else None
+        self._current: Any = None
+        self._restored: Any = None
+        try:
+            self._length: int | None = len(iterable)  # type: ignore[arg-type]
+        except TypeError:
+            self._length = None
+
+    @property
+    def steps_per_epoch(self) -> int | None:
+        return self._length
+
+    @property
+    def one_shot(self) -> bool:
+        """Whether there is one pass only."""
+        return self._one_shot is not None
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Any]:
+        if start and isinstance(self._iterable, list | tuple):
+            return iter(self._iterable[start:])
+        state, self._restored = self._restored, None
+        if state is not None and _has_state(self._iterable):  # a loader is told before its pass
+            _set_state(self._iterable, state)
+        self._current = iter(self._iterable) if self._one_shot is None else self._one_shot
+        if state is not None:
+            if not _has_state(self._iterable):
+                _set_state(self._current, state)
+            return iter(self._current)
+        if start:
+            warnings.warn(
+                f"reading {start} batches again, to find the place of the resumed run: the data "
+                "has no state to save. train.ArrayData and train.ExampleData need not do this.",
+                stacklevel=2,
+            )
+        return itertools.islice(self._current, start, None)
+
+    def state(self) -> Any:
+        """The iterator's state after the batch it gave last, as JSON can hold it, or None."""
+        stateful = self._stateful()
+        for method in ("get_state", "state_dict"):
+            if hasattr(stateful, method):
+                state = getattr(stateful, method)()
+                return state.decode() if isinstance(state, bytes) else state
+        return None
+
+    def restore(self, state: Any) -> None:
+        """Let the next pass go on from `state`."""
+        self._restored = state
+
+    def _stateful(self) -> Any:
+        """What has the state: the iterator, or the loader that made it."""
+        return next(filter(_has_state, (self._current, self._iterable)), None)
+
+    def example(self) -> Any:
+        """The first batch, which a one-shot iterator will still yield afterwards."""
+        if hasattr(self._one_shot, "get_state"):
+            state = self._one_shot.get_state()  # type: ignore[union-attr]
+            first = next(iter(self._iterable), None)
+            self._one_shot.set_state(state)  # type: ignore[union-attr]
+            return first
+        first = next(iter(self._iterable), None)
+        if self._one_shot is not None and first is not None:
+            self._one_shot = itertools.chain([first], self._one_shot)
+            self._iterable = self._one_shot
+        return first
+
+
+def _has_state(thing: Any) -> bool:
+    return hasattr(thing, "get_state") or hasattr(thing, "state_dict")
+
+
+def _set_state(stateful: Any, state: Any) -> None:
+    if hasattr(stateful, "set_state"):
+        stateful.set_state(state.encode() if isinstance(state, str) else state)
+    else:
+        stateful.load_state_dict(state)
+
+
+def as_source(data: Any, *, argument: str = "data") -> Source:
+    """`data` as a `Source`: itself if it is one, else any iterable of batches.
+
+    Raises:
+      TrainError: `data` is an array or a tuple or dict of arrays, which is one batch, not many.
+    """
+    if isinstance(data, Source):
+        return data
+    arrays = isinstance(data, dict) or hasattr(data, "shape")
+    if isinstance(data, tuple):
+        arrays = any(hasattr(item, "shape") for item in data)
+    if arrays or not isinstance(data, Iterable):
+        raise TrainError(
+            explain(
+                f"`{argument}` is not batches.",
+                got="arrays" if arrays else type(data).__name__,
+                expected="train.ArrayData or an iterable of batches",
+                fix=f"write {argument}=train.ArrayData(arrays, batch_size=32).",
+            )
+        )
+    return BatchIterable(data)
+
+
+def example_batch(source: Source, *, argument: str = "data") -> Any:
+    """A batch of `source`, for its shapes; nothing is lost from what it will yield.
+
+    Raises:
+      TrainError: there is none.
+    """
+    if isinstance(source, BatchIterable):
+        batch = source.example()
+    else:
+        batch = next(source.batches(0), None)
+    if batch is None:
+        raise TrainError(
+            explain(
+                f"`{argument}` yields no batch.",
+                got="an empty iterable, or an iterator that is used up",
+                expected="at least one batch",
+                fix="pass a list, an ArrayData, or an object whose __iter__ starts afresh.",
+            )
+        )
+    return batch

@@ -1,0 +1,174 @@
+"""The loop of a run, in one function that reads top to bottom."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .callbacks import Callback
+from .checkpoint import checkpoint_path
+from .data import Source
+from .dispatch import Dispatcher
+from .history import Row
+from .metrics import Metrics, merge_metrics
+from .plan import Plan, carry_over
+from .resume import need_dir, run_info
+from .run import Run
+from .saving import Saver
+from .state import State
+from .units import Duration, Unit, is_over, resolve, steps_until
+
+Measure = Callable[[Source, State, str], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Loop:
+    """What the loop works with besides the `Run`.
+
+    Attributes:
+      callbacks: in the order in which they are heard.
+      dispatcher: gives batches to the compiled step.
+      saver: writes checkpoints.
+      measure: `(source, state, prefix) -> {"val/loss": ...}`.
+      val: {prefix: source} of what is validated on.
+      log_every, validate_every: intervals.
+      at_least: no stop is granted before, except by `until` or at once.
+    """
+
+    callbacks: Sequence[Callback]
+    dispatcher: Dispatcher
+    saver: Saver
+    measure: Measure
+    val: Mapping[str, Source]
+    log_every: Duration
+    validate_every: Duration
+    at_least: Unit | None = None
+
+    def plan(self, plan: Plan, epoch: int) -> Plan:
+        """What the step of an epoch is made from, as the callbacks want it."""
+        for callback in self.callbacks:
+            plan = callback.configure(plan, epoch)
+        return plan
+
+    def run(self, run: Run, first: Plan, pending: list[Metrics]) -> None:
+        """Train until something stops the run.
+
+        Args:
+          run: before its first step, fresh or restored.
+          first: the plan before callbacks change it.
+          pending: metrics of steps that are not logged yet.
+        """
+        phases, saver, step = run.phases, self.saver, self.dispatcher
+        assert run.plan is not None
+        step.use(run.plan)
+        saved_step = run.step if run.resumed_from else -1
+        began = time.perf_counter() - run.seconds
+        logged_seconds, logged_step = run.seconds, run.step
+        started: list[Callback] = []
+
+        try:
+            for callback in self.callbacks:
+                started.append(callback)
+                callback.on_fit_start(run)
+
+            while run.stop_reason is None:
+                if run.batch == 0:
+                    plan = self.plan(first, run.epoch)
+                    if not plan.same(run.plan):
+                        run.state = carry_over(run.state, plan.task, run.example)
+                        run.plan = plan
+                        step.use(plan)
+                    self._tell(run, "on_epoch_start")
+
+                run.before = run.position
+                with phases("data"):
+                    items = step.take(self._wanted(run))
+                with phases("dispatch"):
+                    run.state, metrics = step(run.state, items)
+                if len(pending) == 256:  # a long interval must not hoard buffers
+                    pending = [merge_metrics(pending)]
+                pending.append(metrics)
+                run.advance(items, time.perf_counter() - began)
+                self._tell(run, "on_step_end")
+
+                over = is_over(run.until, run.position)
+                if self.at_least is not None and not is_over(self.at_least, run.position):
+                    run.forget_stop()
+                ending = over or run.stop_reason is not None
+                validating = over or run.evaluate_requested or run.is_due(self.validate_every)
+                val = self.val if validating else {}
+                if val or ending or run.log_requested or run.is_due(self.log_every):
+                    with phases("device"):
+                        totals = merge_metrics(pending)  # waits for the device
+                    run.seconds = time.perf_counter() - began
+                    elapsed = run.seconds - logged_seconds
+                    row: Row = {"step": run.step, "epoch": run.epoch}
+                    row |= {name: totals[name].result for name in sorted(totals, key=_rank)}
+                    with phases("validate"):
+                        for prefix, source in val.items():
+                            row |= self.measure(source, run.state, prefix)
+                    row["seconds"] = run.seconds
+                    row["steps_per_second"] = (run.step - logged_step) / max(elapsed, 1e-9)
+                    run.seconds = time.perf_counter() - began
+                    logged_seconds, logged_step, pending = run.seconds, run.step, []
+                    run.history.rows.append(row)
+                    self._tell(run, "on_log", row)
+                if run.epoch_ended:
+                    self._tell(run, "on_epoch_end")
+
+                if over:
+                    run.request_stop(f"reached {run.until}")
+                elif self.at_least is not None and not is_over(self.at_least, run.position):
+                    run.forget_stop()
+                if run.stop_reason is not None:
+                    self._tell(run, "on_stop")
+
+                with phases("checkpoint"):
+                    finished = saver.done()
+                    if run.save_requested and saved_step != run.step:
+                        pending = [merge_metrics(pending)]
+                        info = run_info(run, self.callbacks, pending[0])
+                        path = checkpoint_path(need_dir(run.dir), run.step)
+                        finished += saver.save(path, run.state, info)
+                        saved_step = run.step
+                for path in finished:
+                    self._tell(run, "on_save", path)
+            with phases("checkpoint"):
+                finished = saver.wait()
+            for path in finished:
+                self._tell(run, "on_save", path)
+        except BaseException as error:
+            for callback in started:
+                callback.on_exception(run, error)
+            raise
+        finally:
+            step.close()
+            for callback in reversed(started):
+                callback.on_fit_end(run)
+
+    def _tell(self, run: Run, event: str, *details: Any) -> None:
+        with run.phases("callbacks"):
+            for callback in self.callbacks:
+                getattr(callback, event)(run, *details)
+
+    def _wanted(self, run: Run) -> int | None:
+        """Steps until something is due, as far as steps tell; None if nothing is."""
+        return min(self._due_steps(run), default=None)
+
+    def _due_steps(self, run: Run) -> Iterator[int]:
+        intervals = [run.until, self.log_every, self.validate_every, self.at_least]
+        intervals += [callback.every for callback in self.callbacks]
+        for every in intervals:
+            if every is not None:
+                left = steps_until(resolve(every, run.until), run.position)
+                if left is not None:
+                    yield left
+
+
+def _rank(name: str) -> tuple[int, str]:
+    """Order of columns: the loss, the task's metrics, then what describes the step."""
+    tail = name.split("learning_rate/")[0].rsplit("/", 1)[-1] or "learning_rate"
+    late = ("learning_rate", "gradient_norm", "update_norm", "loss_scale", "skipped")
+    return (0 if tail == "loss" else 2 + late.index(tail) if tail in late else 1), name
