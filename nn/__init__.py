@@ -4,7 +4,8 @@
   equality: `equality`; arguments: `arrays`
 - layers: `linear`, `convolution`, `pooling`, `normalization`, `stochastic`, `attention`,
   `positions`, `containers` (`Sequential`)
-- whole models: `models`; their weights in files: `weights` (`load`, `save`)
+- whole models: `models`; their weights in files: `weights` (`load`, `save`); texts: `generation`,
+  `beams`
 - forms: `repeat` (`Repeat`: one block many times), `vmap` (`Vmap`: many copies side by side), both
   on `lift`; `remat` (`Remat`: computes a block again in the backward pass)
 - functions: `activations`; namespaces: `initializers`, `losses`, `metrics`
@@ -80,6 +81,7 @@ from .errors import (
     WeightsError,
 )
 from .filters import merge, partition
+from .generation import generate
 from .linear import Dense, DenseGeneral, Embed
 from .module import Module
 from .normalization import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, RMSNorm
@@ -137,6 +139,7 @@ __all__ = [
     "dot_product_attention_weights",
     "elu",
     "gelu",
+    "generate",
     "glu",
     "hard_sigmoid",
     "hard_silu",

