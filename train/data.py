@@ -6,6 +6,7 @@ cost, what the uninterrupted run would have seen.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
@@ -31,7 +32,7 @@ class Source(Protocol):
         ...
 
 
-class _Cut:
+class _Cut(ABC):
     """Numbered examples cut into batches; subclasses say how to `take` some of them."""
 
     rows: int
@@ -41,8 +42,9 @@ class _Cut:
     remainder: str
     transform: Callable[[Any, np.random.Generator], Any] | None
 
+    @abstractmethod
     def take(self, rows: np.ndarray) -> Any:
-        raise NotImplementedError
+        """The batch of the examples with these numbers."""
 
     def _cut(self, rows: int, batch_size: int, shuffle: bool, seed: int, remainder: str) -> None:
         self.rows = rows

@@ -96,7 +96,8 @@ class Loop:
                 over = is_over(run.until, run.position)
                 if self.at_least is not None and not is_over(self.at_least, run.position):
                     run.forget_stop()
-                ending = over or run.stop_reason is not None
+                # A run that is interrupted goes on later: its next row belongs to a step to come.
+                ending = over or (run.stop_reason is not None and not run.stop_now)
                 validating = over or run.evaluate_requested or run.is_due(self.validate_every)
                 val = self.val if validating else {}
                 if val or ending or run.log_requested or run.is_due(self.log_every):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import warnings
@@ -81,7 +82,7 @@ def abstract_state(task: Task, key: jaxcore.Array, example: Any) -> State:
 
 def run_info(run: Run, callbacks: Sequence[Callback], pending: Metrics) -> dict[str, Any]:
     """What a checkpoint holds beside the state: position, log, callbacks, pending metrics."""
-    states = {name: callback.state() for name, callback in named(callbacks).items()}
+    states = {name: copy.deepcopy(c.state()) for name, c in named(callbacks).items()}
     position = {"step": run.step, "epoch": run.epoch, "batch": run.batch}
     counts = {"samples": run.samples, "tokens": run.tokens, "seconds": run.seconds}
     return {
@@ -91,7 +92,7 @@ def run_info(run: Run, callbacks: Sequence[Callback], pending: Metrics) -> dict[
         "data": getattr(run.source, "fingerprint", None),
         "data_state": run.data_state,
         "row": run.row,
-        "history": run.history.rows,
+        "history": list(run.history.rows),  # it grows while this is written
         "pending": to_json(pending),
         "callbacks": {name: state for name, state in states.items() if state},
     }

@@ -235,6 +235,8 @@ class Trainer:
             )
             self.interrupted = run
             loop.run(run, first, pending)
+            if run.stop_reason == "received SIGINT":
+                raise KeyboardInterrupt
             self.interrupted = None
         return Fit(run.state, run.history, run.stop_reason or "", run.phases)
 

@@ -1,17 +1,10 @@
 """A run that was interrupted ends as the one that was not, to the bit."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
-
 import numpy as np
 import optax
 import pytest
 
 from jaxcore import train
-from jaxcore.train.checkpoint import checkpoint_path
 
 
 class StopAt(train.Callback):
@@ -61,82 +54,6 @@ def test_resuming_anywhere_is_bitwise_the_uninterrupted_run(toy, tmp_path, every
     assert second.stop_reason == "reached 2 epochs"
     toy.equal(second.state, whole.state)
     assert second.history["val/loss"] == whole.history["val/loss"]
-
-
-SCRIPT = """
-import sys, time
-import numpy as np, optax
-from jaxcore import nn, train
-import jaxcore.numpy as jnp
-
-class Net(nn.Module):
-    def __call__(self, x):
-        return nn.Dense(1)(nn.Dropout(0.3)(nn.tanh(nn.Dense(8)(x))))[:, 0]
-
-class Fitting(train.Task):
-    def loss(self, model, batch, ctx):
-        return (model(batch[0]) - batch[1]) ** 2
-
-class Slow(train.Callback):
-    def on_step_end(self, run):
-        print(run.step, flush=True)
-        time.sleep(float(sys.argv[2]))
-
-x = np.random.default_rng(0).normal(size=(42, 4)).astype(np.float32)
-trainer = train.Trainer(
-    dir=sys.argv[1], log_every=train.Steps(5),
-    callbacks=[Slow(), train.CSVLogger(), train.ModelCheckpoint(train.Steps(2), save_last=2)],
-)
-fit = trainer.fit(
-    Fitting(model=Net(), tx=optax.adam, lr=1e-2),
-    train.ArrayData((x, x.sum(1)), batch_size=8), until=train.Epochs(5),
-)
-print(fit.stop_reason)
-"""
-
-
-def run_script(run_dir, pause="0"):
-    command = [sys.executable, "-c", SCRIPT, str(run_dir), pause]
-    return subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd=run_dir.parent,
-        env={**os.environ, "PYTHONWARNINGS": "error", "JAX_PLATFORMS": "cpu"},
-    )
-
-
-def test_a_killed_process_resumes_bitwise(toy, tmp_path):
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    reference = run_script(whole)
-    victim = run_script(killed, "0.02")
-    chosen = int(np.random.default_rng(time.time_ns()).integers(3, 28))
-    for line in victim.stdout:
-        if line.strip() == str(chosen):
-            time.sleep(float(np.random.default_rng(chosen).uniform(0, 0.02)))  # also while saving
-            victim.send_signal(signal.SIGKILL)
-            break
-    victim.communicate()
-    assert victim.wait(60) == -signal.SIGKILL
-    output, _ = reference.communicate(timeout=120)
-    assert output.endswith("reached 5 epochs\n"), output
-
-    output, _ = (again := run_script(killed)).communicate(timeout=120)
-    assert again.returncode == 0, f"killed at step {chosen}:\n{output}"
-    assert output.endswith("reached 5 epochs\n")
-    first_step = int(output.split()[0])
-    assert 1 < first_step <= chosen + 2, f"killed at {chosen}, went on with step {first_step}"
-    one, two = (
-        (checkpoint_path(folder, 30) / "state.safetensors").read_bytes()
-        for folder in (whole, killed)
-    )
-    assert one == two, f"killed at step {chosen}"
-    one, two = ((folder / "metrics.csv").read_text().splitlines() for folder in (whole, killed))
-    assert one[0].endswith(",seconds,steps_per_second")
-    assert [row.rsplit(",", 2)[0] for row in one] == [row.rsplit(",", 2)[0] for row in two]
-    assert len(one) == 7
-    assert not list((killed / "checkpoints").glob(".tmp-*"))
 
 
 def test_a_list_resumed_at_its_short_batch(toy, tmp_path):
