@@ -19,6 +19,7 @@ from jaxcore import Array, lax, random
 from .activations import logsumexp, softmax
 from .dtypes import as_array, at_least_float32, promote
 from .errors import InputError
+from .fused import fused_attention
 
 
 def dot_product_attention_weights(
@@ -81,7 +82,9 @@ def dot_product_attention(
       query_seq_lengths: integers (...): results of queries from there on are 0.
       key_value_seq_lengths: integers (...): keys from there on are not seen.
       local_window_size: how many keys before and after its own place a query sees.
-      implementation: None or "xla" for this one, "cudnn" for JAX's call of cuDNN.
+      implementation: "xla" holds all scores at once; "fused" never does (see `fused`), without
+        `bias` and dropout; "cudnn" is JAX's call of cuDNN, for half precision on NVIDIA's
+        GPUs. None takes "fused" for a million scores a head and more, where it can, else "xla".
       return_residual: also return logsumexp of the scores, ``(..., q, h)``, as a constant.
 
     Raises:
@@ -103,10 +106,10 @@ def dot_product_attention(
             implementation="cudnn",
             return_residual=return_residual,
         )
-    if implementation not in (None, "xla"):
+    if implementation not in (None, "xla", "fused"):
         raise InputError(
-            f"Unsupported implementation option: {implementation!r}. Expected None, 'xla' or "
-            "'cudnn'."
+            f"Unsupported implementation option: {implementation!r}. Expected None, 'xla', 'fused' "
+            "or 'cudnn'."
         )
     query, key, value = promote(dtype, query, key, value)
     if key.shape[:-1] != value.shape[:-1]:
@@ -115,6 +118,29 @@ def dot_product_attention(
             "equal batch, length and heads."
         )
     places = query.shape[-3], key.shape[-3]
+    dropped = dropout_rate != 0.0 and not deterministic
+    if implementation == "fused" and (bias is not None or dropped or return_residual):
+        raise InputError(
+            "attention: implementation='fused' has no bias, no dropout of weights and returns no "
+            "residual. Expected none of them, or implementation='xla'."
+        )
+    large = places[0] * places[1] >= _LARGE and bias is None and not (dropped or return_residual)
+    if implementation == "fused" or (implementation is None and large):
+        _groups(query, key)
+        if key_value_seq_lengths is not None:
+            real = _before(key_value_seq_lengths, places[1])[..., None, None, :]
+            mask = real if mask is None else both_masks(mask, real)
+        out = fused_attention(
+            query,
+            key,
+            value,
+            mask,
+            scale=scale,
+            is_causal=is_causal,
+            local_window_size=_window(local_window_size),
+            precision=precision,
+        )
+        return _only_real(out, query_seq_lengths)
     seen = places_mask(places, is_causal, local_window_size)
     lengths = _lengths(places, query_seq_lengths, key_value_seq_lengths)
     for more in (seen, lengths):
@@ -123,13 +149,15 @@ def dot_product_attention(
     weights = softmax(scores)
     weights = _dropped(weights, broadcast_dropout, dropout_rng, dropout_rate, deterministic)
     out = _mix(weights, value, precision)
-    if query_seq_lengths is not None:
-        real = _before(query_seq_lengths, places[0])[..., None, None]
-        out = out * real.astype(out.dtype)
+    out = _only_real(out, query_seq_lengths)
     if not return_residual:
         return out
     total = logsumexp(at_least_float32(scores), axis=-1)
     return out, lax.stop_gradient(jnp.swapaxes(total, -1, -2).astype(key.dtype))
+
+
+#: From so many scores a head on, attention is computed in blocks.
+_LARGE = 1 << 20
 
 
 # --- the steps ------------------------------------------------------------------------------------
@@ -204,10 +232,21 @@ def places_mask(sizes: tuple[int, int], causal: bool, window: int | tuple[int, i
     q, k = (lax.broadcasted_iota(jnp.int32, sizes, axis) for axis in (0, 1))
     seen = k <= q if causal else None
     if window is not None:
-        before, after = (window, window) if isinstance(window, int) else window
+        before, after = _window(window) or (0, 0)
         near = jnp.logical_and(q <= k + before, q >= k - after)
         seen = near if seen is None else jnp.logical_and(seen, near)
     return seen
+
+
+def _window(window: int | tuple[int, int] | None) -> tuple[int, int] | None:
+    return (window, window) if isinstance(window, int) else window
+
+
+def _only_real(out: Any, lengths: Any) -> Any:
+    """`out` with 0 for queries behind the ends of their sequences."""
+    if lengths is None:
+        return out
+    return out * _before(lengths, out.shape[-3])[..., None, None].astype(out.dtype)
 
 
 def _before(lengths: Any, size: int) -> Any:

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 import jaxcore
+import jaxcore.numpy as jnp
 from jaxcore import nn
+from jaxcore.nn import dot_product, fused
 
 RNG = np.random.default_rng(0)
 B, T, S, N, K, H = 2, 4, 5, 4, 2, 3
@@ -123,3 +125,58 @@ def test_mistakes_say_what_is_wrong(call, words):
         call(nn.dot_product_attention)
     for word in words:
         assert word in str(caught.value)
+
+
+FUSED = {
+    "plain": ((QUERY, KEY, VALUE), {}),
+    "mask": ((QUERY, *FEW), {"mask": MASK}),
+    "mask of keys": ((QUERY, KEY, VALUE), {"mask": MASK[:1, :1, :1], "scale": 0.3}),
+    "causal and lengths": ((QUERY, *FEW), {"is_causal": True, **LENGTHS}),
+    "window": ((QUERY, *FEW), {"local_window_size": 1}),
+    "causal window": ((QUERY, *FEW), {"local_window_size": (1, 0), "is_causal": True}),
+}
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_fused_is_the_same_in_blocks(name, monkeypatch):
+    """Blocks of 2 for 4 queries and 5 keys: several, and the last one not full."""
+    blocks = lambda *a, **k: fused.fused_attention(*a, **k, block=2)
+    monkeypatch.setattr(dot_product, "fused_attention", blocks)
+    args, options = FUSED[name]
+
+    def loss(q, k, v, implementation):
+        out = nn.dot_product_attention(q, k, v, **options, implementation=implementation)
+        return (out * jnp.cos(out)).sum(), out
+
+    def both(*args):
+        f = jaxcore.grad(loss, (0, 1, 2), has_aux=True)
+        return f(*args, implementation="fused"), f(*args, implementation="xla")
+
+    close(*jaxcore.jit(both)(*args))
+
+
+def test_fused_is_chosen_for_long_sequences_and_holds_no_square(monkeypatch):
+    monkeypatch.setattr(dot_product, "_LARGE", 1 << 14)
+    monkeypatch.setattr(fused, "BLOCK", 32)
+    blocks = lambda *a, **k: fused.fused_attention(*a, **k, block=32)
+    monkeypatch.setattr(dot_product, "fused_attention", blocks)
+    length = 256
+    x = jax.ShapeDtypeStruct((2, length, 2, 4), "float32")
+    loss = lambda q, k, v: nn.dot_product_attention(q, k, v, is_causal=True).sum()
+    compiled = jaxcore.jit(jaxcore.grad(loss, (0, 1, 2))).lower(x, x, x).compile()
+    scores = 2 * 2 * length**2 * 4
+    assert compiled.memory_analysis().temp_size_in_bytes < scores / 2
+    short = jaxcore.make_jaxpr(loss)(*[jax.ShapeDtypeStruct((2, 64, 2, 4), "float32")] * 3)
+    assert "custom_vjp" not in str(short)
+
+
+def test_fused_is_batched_and_in_half_precision():
+    f = lambda q, k, v: nn.dot_product_attention(q, k, v, is_causal=True, implementation="fused")
+    mapped = jaxcore.jit(jaxcore.vmap(f, (0, None, 1)))(QUERY, KEY[0], np.moveaxis(VALUE, 0, 1))
+    want = [nn.dot_product_attention(QUERY[i], KEY[0], VALUE[i], is_causal=True) for i in range(B)]
+    np.testing.assert_allclose(mapped, np.stack(want), rtol=1e-5, atol=1e-5)
+    half = [x.astype(jnp.bfloat16) for x in (QUERY, KEY, VALUE)]
+    assert f(*half).dtype == jnp.bfloat16
+    close(f(*half), nn.dot_product_attention(*half, is_causal=True), tol=4e-2)
+    with pytest.raises(nn.InputError, match="no bias"):
+        nn.dot_product_attention(QUERY, KEY, VALUE, bias=MASK, implementation="fused")
