@@ -21,8 +21,6 @@ from jax import (
     Array,
     ShapeDtypeStruct,
     block_until_ready,
-    custom_jvp,
-    custom_vjp,
     device_get,
     device_put,
     devices,
@@ -33,6 +31,7 @@ from jaxcore import cache, lax, namespaces, numpy, random, tree, verify
 from jaxcore.ad_checkpoint import checkpoint, remat
 from jaxcore.bucket import Bucket
 from jaxcore.compile_time import ensure_compile_time_eval
+from jaxcore.custom_derivatives import closure_convert, custom_gradient, custom_jvp, custom_vjp
 from jaxcore.jit import clear_caches, jit
 from jaxcore.ops.call import block
 from jaxcore.sharded import shard_map
@@ -57,6 +56,8 @@ __all__ = [
     "cache",
     "checkpoint",
     "clear_caches",
+    "closure_convert",
+    "custom_gradient",
     "custom_jvp",
     "custom_vjp",
     "device_get",

@@ -188,7 +188,16 @@ def _while(p: dict[str, Any]) -> tuple[Sequence[Any], int]:
 # Primitives that run functions, ours and JAX's: the functions by parameter, and how often.
 _RUNS: dict[str, Callable[[dict[str, Any]], tuple[Sequence[Any], int]]] = {
     **dict.fromkeys(
-        ("call", "checkpoint", "custom_jvp_call", "custom_vjp_call"), lambda p: ([p["program"]], 1)
+        (
+            "call",
+            "checkpoint",
+            "custom_jvp_call",
+            "custom_vjp_call",
+            "custom_vmap_call",
+            "linear_call",
+            "hi_primitive",
+        ),
+        lambda p: ([p["program"]], 1),
     ),
     **dict.fromkeys(("jit", "pjit"), lambda p: ([_function(p)], 1)),
     **dict.fromkeys(("closed_call", "core_call"), lambda p: ([p["call_jaxpr"]], 1)),

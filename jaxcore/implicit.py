@@ -7,13 +7,14 @@ from typing import Any
 
 import jax
 
-from jaxcore import backend, errors
+from jaxcore import errors
 from jaxcore.bodies import ours, require_function, trace_body
 from jaxcore.ir import Program
 from jaxcore.ops.arithmetic import neg_p
 from jaxcore.ops.basic import instantiate, zeros
 from jaxcore.ops.call import call as call_exactly
-from jaxcore.ops.custom import Rule, custom_jvp_p, is_zero
+from jaxcore.ops.call import with_unused
+from jaxcore.ops.custom import JvpRule, custom_jvp_p
 from jaxcore.ops.linear_solve import linear_solve_p
 from jaxcore.signature import function_name
 from jaxcore.trace import aval_of, bind, matched, trace_program
@@ -105,7 +106,7 @@ def custom_root(
     tangent, tangent_consts = trace_program(
         tangent_flat, [*const_avals, *root_avals, *tangent_avals], "tangent_solve"
     )
-    solver = _with_unused(solver, len(solver_consts), tangent_consts)
+    solver = with_unused(solver, len(solver_consts), [aval_of(c) for c in tangent_consts])
     rule = _RootRule(solver, program, tangent, len(solver_consts), len(tangent_consts), n_f)
     results = rule.bind([*solver_consts, *tangent_consts, *f_consts, *guess])
     root = jax.tree.unflatten(tree, results[:n])
@@ -122,17 +123,7 @@ def _same_structure(what: str, name: str, like: str, got: Any, want: Any) -> Non
         raise TypeError(f"{what}: {name} must return the structure of {like}, {want}; got {got}.")
 
 
-def _with_unused(program: Program, at: int, values: Sequence[Any]) -> Program:
-    """`program` with further inputs, that it does not look at, behind its first `at`."""
-    avals = program.in_avals
-    avals[at:at] = [aval_of(x) for x in values]
-    end = at + len(values)
-    return trace_program(
-        lambda *given: call(program, [*given[:at], *given[end:]]), avals, program.name
-    )[0]
-
-
-class _RootRule(Rule):
+class _RootRule(JvpRule):
     """How a root moves with what its function closes over.
 
     Arguments are the constants of the solve, of the tangent solve and of the function, and the
@@ -144,8 +135,7 @@ class _RootRule(Rule):
     def __init__(
         self, solver: Program, function: Program, tangent_solve: Program, *counts: int
     ) -> None:
-        self.functions = ()
-        self.key = ("root", solver, function, tangent_solve, counts)
+        super().__init__((solver, function, tangent_solve, counts))
         self.solver, self.function, self.tangent_solve = solver, function, tangent_solve
         self.counts = counts
 
@@ -153,26 +143,24 @@ class _RootRule(Rule):
         return "implicit"
 
     def bind(self, operands: Sequence[Any]) -> list[Any]:
-        settings = {"rule": self, "n_consts": 0, "symbolic_zeros": True}
-        return bind(custom_jvp_p, *operands, program=self.solver, **settings)
+        return bind(custom_jvp_p, *operands, program=self.solver, rule=self, n_consts=0)
 
-    def call(self, i: int, *args: Any) -> list[Any]:
+    def __call__(
+        self, primals: Sequence[Any], tangents: Sequence[Any]
+    ) -> tuple[list[Any], list[Any]]:
         from jaxcore.transforms.linearize import pushed_forward
 
-        half = len(args) // 2
-        results = self.bind(args[:half])
+        results = self.bind(primals)
         n = len(self.function.outputs)
-        root = results[:n]
         start, end = sum(self.counts[:2]), sum(self.counts)
-        tangent_consts, consts = args[self.counts[0] : start], args[start:end]
-        moving = [None if is_zero(t) else t for t in args[half + start : half + end]]
-        zero = [backend.SymbolicZero(aval_of(x).to_tangent_aval()) for x in results]
+        tangent_consts, consts = primals[self.counts[0] : start], primals[start:end]
+        root, moving = results[:n], tangents[start:end]
         if all(t is None for t in moving):
-            return [*results, *zero]
+            return results, [None] * len(results)
         moved = pushed_forward(self.function, [*consts, *root], [*moving, *[None] * n])[1]
         rhs = [instantiate(t, a) for t, a in zip(moved, self.function.out_avals, strict=True)]
         change = call(self.tangent_solve, [*tangent_consts, *consts, *root, *rhs])
-        return [*results, *(bind(neg_p, x) for x in change), *zero[n:]]
+        return results, [*(bind(neg_p, x) for x in change), *[None] * (len(results) - n)]
 
 
 @errors.explained

@@ -37,7 +37,8 @@ from jaxcore.collectives import (
     pswapaxes,
 )
 from jaxcore.ops import exchange as _exchange
-from jaxcore.ops import hi as _hi  # for operations of JAX's with rules of their own
+from jaxcore.ops import custom_batch as _custom_batch  # for JAX's own, as the next
+from jaxcore.ops import hi as _hi
 from jaxcore.ops import sharding as _sharding
 
 # --- control flow ---

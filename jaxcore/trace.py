@@ -104,7 +104,7 @@ class JaxcoreTrace(backend.Trace):
     def process_custom_jvp_call(
         self, primitive: Any, fun: Any, jvp: Any, tracers: Any, /, *, symbolic_zeros: bool
     ) -> Any:
-        from jaxcore.ops.custom import stage_custom_jvp
+        from jaxcore.ops.custom_jax import stage_custom_jvp
 
         with backend.set_current_trace(self):
             return stage_custom_jvp(fun, jvp, tracers, symbolic_zeros)
@@ -121,7 +121,7 @@ class JaxcoreTrace(backend.Trace):
         out_trees: Any,
         symbolic_zeros: bool,
     ) -> Any:
-        from jaxcore.ops.custom_vjp import stage_custom_vjp
+        from jaxcore.ops.custom_jax import stage_custom_vjp
 
         with backend.set_current_trace(self):
             return stage_custom_vjp(fun, fwd, bwd, tracers, out_trees, symbolic_zeros)

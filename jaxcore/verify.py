@@ -20,7 +20,14 @@ from jaxcore.printer import format_equation, format_type
 __all__ = ["VerificationError", "always", "verify"]
 
 # Primitives whose operands are bound, in order, to the inputs of the program they hold.
-_CALLS = ("call", "checkpoint", "custom_jvp_call", "custom_vjp_call")
+_CALLS = (
+    "call",
+    "checkpoint",
+    "custom_jvp_call",
+    "custom_vjp_call",
+    "custom_vmap_call",
+    "hi_primitive",
+)
 
 
 class VerificationError(Exception):

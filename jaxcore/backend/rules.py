@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-from jax._src import core, dispatch, hijax
+from jax._src import core, custom_batching, custom_derivatives, dispatch, hijax
 from jax._src.ad_checkpoint import name_p, remat_p  # noqa: F401 (for jaxcore.ops.checkpoint)
 from jax._src.ad_util import SymbolicZero
 from jax._src.interpreters import ad, batching, partial_eval
@@ -114,6 +114,8 @@ def close_jaxpr(jaxpr: Any) -> Any:
 scan_p, cond_p, while_p = jax.lax.scan_p, jax.lax.cond_p, jax.lax.while_p
 platform_index_p = conditionals.platform_index_p
 linear_solve_p = solves.linear_solve_p
+custom_vmap_p = custom_batching.custom_vmap_p
+linear_call_p = custom_derivatives.linear_call_p
 eval_jaxpr_p = getattr(partial_eval, "eval_jaxpr_p", core.closed_call_p)  # since 0.12
 
 

@@ -170,7 +170,15 @@ def _cond(runner: Runner, args: Sequence[Any], params: dict[str, Any]) -> list[A
     return runner.run(branches[chosen], args[1:])
 
 
-_CALLS = ("call", "custom_jvp_call", "custom_vjp_call", "checkpoint")
+_CALLS = (
+    "call",
+    "custom_jvp_call",
+    "custom_vjp_call",
+    "custom_vmap_call",
+    "linear_call",
+    "hi_primitive",
+    "checkpoint",
+)
 _STEPS: dict[str, Callable[[Runner, Sequence[Any], dict[str, Any]], list[Any]]] = {
     **dict.fromkeys(_CALLS, _call),
     "scan": _scan,

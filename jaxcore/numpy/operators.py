@@ -30,7 +30,8 @@ _operands: set[type] = {int, float, bool, complex}
 
 def _is_operand(x: Any) -> bool:
     """Whether an operator takes `x`; anything else gets the chance of its own operator."""
-    found = isinstance(x, jax.Array | np.ndarray | np.generic) or hasattr(x, "__jax_array__")
+    kinds = jax.Array | np.ndarray | np.generic | int | float | complex
+    found = isinstance(x, kinds) or hasattr(x, "__jax_array__")
     if found:
         _operands.add(type(x))
     return found

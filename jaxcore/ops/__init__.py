@@ -3,7 +3,7 @@ lowering rules.
 
 basic      literals, zeros, conversions the transformations themselves need
 call       calls of shared functions
-custom     custom_jvp; custom_vjp in its own file
+custom     custom_jvp; custom_vjp, custom_batch, custom_jax (JAX's own) in files of theirs
 checkpoint functions whose derivative computes again instead of keeping values
 avals      result types made once
 shape      reshape, transpose, squeeze, broadcast, rev, iota; pieces: slice, split, concatenate, pad

@@ -13,14 +13,21 @@ import jax
 
 from jaxcore import backend
 from jaxcore.ir import Program, Var
+from jaxcore.ops.basic import instantiate
 from jaxcore.ops.call import call_p
 from jaxcore.ops.checkpoint import checkpoint_p
 from jaxcore.ops.cond import cond_p
-from jaxcore.ops.custom import Rule, custom_jvp_p, is_zero
+from jaxcore.ops.custom import JvpRule, custom_jvp_p, none_if_zero
+from jaxcore.ops.custom_batch import custom_vmap_p
 from jaxcore.ops.custom_vjp import VjpRule, custom_vjp_p
 from jaxcore.ops.fold import reduce_p, reduce_window_p
+from jaxcore.ops.hi import hi_p
 from jaxcore.ops.hints import composite_p
+from jaxcore.ops.linear_call import linear_call_p
+from jaxcore.ops.linear_solve import as_jax as linear_solve_as_jax
+from jaxcore.ops.linear_solve import linear_solve_p
 from jaxcore.ops.loop import while_p
+from jaxcore.ops.loop_bounds import bounded
 from jaxcore.ops.scan import scan_p
 from jaxcore.ops.scatter import (
     scatter_add_p,
@@ -33,7 +40,7 @@ from jaxcore.ops.scatter import (
 from jaxcore.ops.scatter_apply import scatter_apply_p
 from jaxcore.ops.shard_map import as_jax as shard_map_as_jax
 from jaxcore.ops.shard_map import shard_map_p
-from jaxcore.trace import bind_with, literal_value, matched
+from jaxcore.trace import aval_of, bind_with, literal_value, matched
 
 __all__ = ["jit_params", "run_as_jax"]
 
@@ -99,8 +106,17 @@ def _scan(
 
 
 def _while(
-    args: Sequence[Any], *, cond: Program, body: Program, n_cond: int, n_body: int
+    args: Sequence[Any],
+    *,
+    cond: Program,
+    body: Program,
+    n_cond: int,
+    n_body: int,
+    max_steps: int | None = None,
 ) -> list[Any]:
+    if max_steps is not None:
+        program = bounded(cond, body, n_cond, n_body, max_steps)
+        return run_as_jax(program, args)
     start = n_cond + n_body
     return jax.lax.while_loop(
         lambda carry: run_as_jax(cond, [*args[:n_cond], *carry])[0],
@@ -109,7 +125,7 @@ def _while(
     )
 
 
-def _cond(args: Sequence[Any], *, branches: Sequence[Program]) -> list[Any]:
+def _cond(args: Sequence[Any], *, branches: Sequence[Program], **_: Any) -> list[Any]:
     def branch(program: Program) -> Callable[..., list[Any]]:
         return lambda *values: run_as_jax(program, values)
 
@@ -117,7 +133,7 @@ def _cond(args: Sequence[Any], *, branches: Sequence[Program]) -> list[Any]:
 
 
 def _custom_jvp(
-    args: Sequence[Any], *, program: Program, rule: Rule, n_consts: int, **_: Any
+    args: Sequence[Any], *, program: Program, rule: JvpRule, n_consts: int
 ) -> list[Any]:
     consts = args[:n_consts]
 
@@ -127,15 +143,14 @@ def _custom_jvp(
 
     @function.defjvp
     def derivative(primals: Any, tangents: Any) -> Any:
-        results = list(rule.call(0, *primals, *tangents))
-        outs, moved = results[: len(results) // 2], results[len(results) // 2 :]
-        return outs, [jax.numpy.zeros_like(o) if is_zero(t) else t for o, t in zip(outs, moved)]
+        outs, moved = rule(primals, none_if_zero(tangents))
+        return outs, [instantiate(t, aval_of(x)) for x, t in zip(outs, moved, strict=True)]
 
     return function(*args[n_consts:])
 
 
 def _custom_vjp(
-    args: Sequence[Any], *, program: Program, rule: VjpRule, n_consts: int, **_: Any
+    args: Sequence[Any], *, program: Program, rule: VjpRule, n_consts: int
 ) -> list[Any]:
     consts, active = args[:n_consts], (True,) * (len(args) - n_consts)
 
@@ -143,11 +158,14 @@ def _custom_vjp(
     def function(*primals: Any) -> list[Any]:
         return run_as_jax(program, [*consts, *primals])
 
+    backward: list[Any] = []
+
     def forward(*primals: Any) -> Any:
-        residuals, outs = rule.forward(primals, active)
+        residuals, outs, back = rule.forward(primals, active)
+        backward[:] = [back]
         return outs, residuals
 
-    function.defvjp(forward, lambda res, cts: tuple(rule.backward(res, cts, active)))
+    function.defvjp(forward, lambda residuals, cts: tuple(backward[0](residuals, cts)))
     return function(*args[n_consts:])
 
 
@@ -219,6 +237,10 @@ _FORMS: dict[Any, Callable[..., list[Any]]] = {
     scan_p: _scan,
     while_p: _while,
     cond_p: _cond,
+    linear_solve_p: lambda args, **params: linear_solve_as_jax(run_as_jax, args, **params),
+    custom_vmap_p: lambda args, *, program, **_: run_as_jax(program, args),
+    linear_call_p: lambda args, *, program, **_: run_as_jax(program, args),
+    hi_p: lambda args, *, program, **_: run_as_jax(program, args),
     custom_jvp_p: _custom_jvp,
     custom_vjp_p: _custom_vjp,
 }

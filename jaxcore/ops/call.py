@@ -8,12 +8,12 @@ from typing import Any
 import jax
 
 from jaxcore import backend, errors
-from jaxcore.ir import Program, intern, is_by_place
+from jaxcore.ir import Program, Var, intern, is_by_place
 from jaxcore.primitive import Linear, Primitive, mirror
 from jaxcore.source import fresh_path
 from jaxcore.trace import StageTrace, aval_of, bind, eval_program, trace_program
 
-__all__ = ["block", "call", "call_p", "run_program", "transpose_call"]
+__all__ = ["block", "call", "call_p", "run_program", "transpose_call", "with_unused"]
 
 
 def call(program: Program, args: Sequence[Any]) -> list[Any]:
@@ -33,6 +33,13 @@ def run_program(program: Program, args: Sequence[Any]) -> list[Any]:
 
         return eager.execute(program, args)
     return eval_program(program, args)
+
+
+def with_unused(program: Program, at: int, avals: Sequence[Any]) -> Program:
+    """`program` with further inputs, that it does not look at, behind its first `at`."""
+    more = [Var(a) for a in avals]
+    inputs = [*program.inputs[:at], *more, *program.inputs[at:]]
+    return intern(Program(inputs, program.equations, program.outputs, program.name))
 
 
 def block(fun: Callable[..., Any], *args: Any, name: str) -> Any:

@@ -2,93 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 from jaxcore import backend
+from jaxcore.axes import axis_key, bare_size
 from jaxcore.ir import Program
-from jaxcore.ops.basic import instantiate
 from jaxcore.primitive import Primitive
-from jaxcore.trace import aval_of, bind, trace_program
+from jaxcore.trace import aval_of, bind
 
 __all__ = [
+    "JvpRule",
     "Rule",
     "custom_jvp_p",
     "is_zero",
     "lower_inline",
+    "none_if_zero",
     "program_cost",
     "refuse_consts",
-    "rule_name",
-    "stage_custom_jvp",
 ]
 
 
 class Rule:
-    """Wrapped functions of a derivative rule, equal where they wrap the same function with the same
-    settings.
-    """
+    """A derivative rule as a parameter of an equation: equal to rules with the same key."""
 
-    __slots__ = ("functions", "key")
+    __slots__ = ("key",)
 
-    def __init__(self, *functions: Any) -> None:
-        self.functions = functions
-        self.key = tuple(_function_key(f) for f in functions)
+    def __init__(self, key: Hashable) -> None:
+        self.key = key
 
     def __hash__(self) -> int:
         return hash(self.key)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Rule) and self.key == other.key
+        return type(other) is type(self) and self.key == other.key  # type: ignore[attr-defined]
 
     def __repr__(self) -> str:
-        return getattr(self.functions[-1], "__name__", "rule")
-
-    def call(self, i: int, *args: Any) -> Any:
-        function = self.functions[i]
-        backend.reset_stores(function)
-        results = function.call_wrapped(*args)
-        backend.reset_stores(
-            function
-        )  # JAX wants the auxiliary outputs of one of function and rule only
-        return results
+        return "rule"
 
 
-def _function_key(function: Any) -> Any:
-    """The function and the static settings of its wrappers; their output stores and thunks do not
-    count.
-    """
-    if not hasattr(function, "transforms"):
-        return id(function)
-    settings = []
-    for wrapper, static in function.transforms:
-        kept = [x for x in static if not callable(x) and "Store" not in type(x).__name__]
-        try:
-            hash(tuple(kept))
-        except TypeError:
-            return id(function)
-        settings.append((wrapper, tuple(kept)))
-    return (function.f, tuple(settings))
+class JvpRule(Rule):
+    """What a function's results and their tangents are."""
+
+    __slots__ = ()
+
+    def __call__(
+        self, primals: Sequence[Any], tangents: Sequence[Any]
+    ) -> tuple[list[Any], list[Any]]:
+        """Flat results and tangents; None is a zero tangent, both ways."""
+        raise NotImplementedError(f"{type(self).__name__} defines no derivative.")
 
 
-def stage_custom_jvp(fun: Any, jvp: Any, args: Sequence[Any], symbolic_zeros: bool) -> list[Any]:
-    """Record a custom_jvp call under the current trace."""
-    if backend.at_top_level():
-        return fun.call_wrapped(*args)
-    program, consts = trace_program(fun.call_wrapped, [aval_of(a) for a in args], rule_name(fun))
-    return bind(
-        custom_jvp_p,
-        *consts,
-        *args,
-        program=program,
-        rule=Rule(jvp),
-        n_consts=len(consts),
-        symbolic_zeros=symbolic_zeros,
-    )
+def is_zero(t: Any) -> bool:
+    """True for tangents that stand for zero."""
+    return type(t) in (backend.SymbolicZero, backend.Zero) or aval_of(t).dtype == backend.float0
 
 
-def rule_name(fun: Any) -> str:
-    """The name of a wrapped function."""
-    return getattr(fun, "__name__", "custom")
+def none_if_zero(tangents: Sequence[Any]) -> list[Any]:
+    """Tangents with None for those that stand for zero."""
+    return [None if is_zero(t) else t for t in tangents]
 
 
 def refuse_consts(tangents: Sequence[Any], program: Program, kind: str) -> None:
@@ -101,33 +73,16 @@ def refuse_consts(tangents: Sequence[Any], program: Program, kind: str) -> None:
         )
 
 
-def _custom_jvp(
+def _jvp(
     primals: Sequence[Any],
     tangents: Sequence[Any],
     *,
     program: Program,
-    rule: Rule,
+    rule: JvpRule,
     n_consts: int,
-    symbolic_zeros: bool,
 ) -> Any:
     refuse_consts(tangents[:n_consts], program, "custom_jvp")
-    primals, tangents = primals[n_consts:], tangents[n_consts:]
-    if symbolic_zeros:
-        given = [
-            backend.SymbolicZero(aval_of(p).to_tangent_aval()) if t is None else t
-            for p, t in zip(primals, tangents, strict=True)
-        ]
-    else:
-        given = [instantiate(t, aval_of(p)) for p, t in zip(primals, tangents, strict=True)]
-    results = list(rule.call(0, *primals, *given))
-    half = len(results) // 2
-    outs = results[:half]
-    return outs, [None if is_zero(t) else t for t in results[half:]]
-
-
-def is_zero(t: Any) -> bool:
-    """True for tangents that stand for zero."""
-    return type(t) in (backend.SymbolicZero, backend.Zero) or aval_of(t).dtype == backend.float0
+    return rule(primals[n_consts:], tangents[n_consts:])
 
 
 def lower_inline(
@@ -144,22 +99,19 @@ def program_cost(avals_in: Any, avals_out: Any, *, program: Program, **_: Any) -
     return program_flops(program)
 
 
-def _batch_custom_jvp(
+def _batch(
     size: int,
     args: Sequence[Any],
     dims: Sequence[int | None],
     *,
     program: Program,
-    rule: Rule,
+    rule: JvpRule,
     n_consts: int,
-    symbolic_zeros: bool,
 ) -> Any:
     from jaxcore.transforms.vmap import batch_program
 
-    # Every output is batched at 0, and the rule is batched at the same places.
     batched = batch_program(program, size, tuple(dims))
-    out_dims = list(batched.dims)
-    new_rule = BatchedRule(rule, size, tuple(dims[n_consts:]), tuple(out_dims))
+    new_rule = _BatchedJvp(rule, size, tuple(dims[n_consts:]), batched.dims)
     outs = bind(
         custom_jvp_p,
         *batched.consts,
@@ -167,51 +119,79 @@ def _batch_custom_jvp(
         program=batched.program,
         rule=new_rule,
         n_consts=n_consts + len(batched.consts),
-        symbolic_zeros=False,
     )
-    return outs, out_dims
+    return outs, list(batched.dims)
 
 
-class BatchedRule(Rule):
-    """A jvp rule mapped over examples."""
+class _BatchedJvp(JvpRule):
+    """A rule mapped over examples: results and their tangents are batched at the same places."""
 
     __slots__ = ("dims", "inner", "out_dims", "size")
 
     def __init__(
-        self, inner: Rule, size: int, dims: tuple[int | None, ...], out_dims: tuple[int | None, ...]
+        self,
+        inner: JvpRule,
+        size: int,
+        dims: tuple[int | None, ...],
+        out_dims: tuple[int | None, ...],
     ) -> None:
-        self.functions = inner.functions
-        self.key = (inner.key, type(inner), size, dims, out_dims)
+        super().__init__((inner, axis_key(size), dims, out_dims))
         self.inner, self.size, self.dims, self.out_dims = inner, size, dims, out_dims
 
-    def call(self, i: int, *args: Any) -> Any:
-        from jaxcore.transforms.vmap import vmap
+    def __call__(
+        self, primals: Sequence[Any], tangents: Sequence[Any]
+    ) -> tuple[list[Any], list[Any]]:
+        from jaxcore.transforms.vmap import batched_call
 
-        dims = (*self.dims, *self.dims)
+        moving = [t is not None for t in tangents]
+        there: list[bool] = []
 
         def one(*values: Any) -> list[Any]:
-            results = list(self.inner.call(i, *values))
-            half = len(results) // 2
-            return results[:half] + [
-                instantiate(None, aval_of(p)) if is_zero(t) else t
-                for p, t in zip(results[:half], results[half:], strict=True)
-            ]
+            given = iter(values[len(primals) :])
+            directions = [next(given) if on else None for on in moving]
+            outs, moved = self.inner(values[: len(primals)], directions)
+            there[:] = [t is not None for t in moved]
+            return [*outs, *(t for t in moved if t is not None)]
 
-        outs_dims = [0 if d is None else d for d in self.out_dims]
-        out = vmap(one, in_axes=dims, out_axes=outs_dims * 2, axis_size=self.size)(*args)
-        half = len(out) // 2
-        fixed = [o[0] if d is None else o for o, d in zip(out[:half], self.out_dims, strict=True)]
-        tangents = [
-            o[0] if d is None else o for o, d in zip(out[half:], self.out_dims, strict=True)
+        values = [*primals, *(t for t in tangents if t is not None)]
+        dims = [*self.dims, *(d for d, on in zip(self.dims, moving, strict=True) if on)]
+        results, found = batched_call(one, self.size, values, dims)
+        n = len(self.out_dims)
+        wanted = [*self.out_dims, *(d for d, on in zip(self.out_dims, there, strict=True) if on)]
+        placed = [
+            place_batch(x, d, w, self.size) for x, d, w in zip(results, found, wanted, strict=True)
         ]
-        return fixed + tangents
+        moved = iter(placed[n:])
+        return placed[:n], [next(moved) if on else None for on in there]
+
+
+def place_batch(x: Any, dim: int | None, wanted: int | None, size: int) -> Any:
+    """`x`, batched at `dim`, with its examples at `wanted`."""
+    from jaxcore.transforms.vmap import move_dim
+
+    if wanted is None:
+        if dim is not None:
+            raise ValueError(
+                "vmap of a function with a derivative rule of its own: for a result that is the "
+                f"same for all examples the rule gives one to each, of type {aval_of(x)}. Fix: "
+                "let the rule use the arguments alone that the result depends on."
+            )
+        return x
+    if dim is None:
+        import jaxcore.numpy as jnp
+
+        shape = aval_of(x).shape
+        return jnp.broadcast_to(
+            jnp.expand_dims(x, wanted), (*shape[:wanted], bare_size(size), *shape[wanted:])
+        )
+    return move_dim(x, dim, wanted)
 
 
 custom_jvp_p = Primitive(
     "custom_jvp_call",
     lambda *avals, program, **_: program.out_avals,
-    jvp=_custom_jvp,
-    batch=_batch_custom_jvp,
+    jvp=_jvp,
+    batch=_batch,
     lower=lower_inline,
     cost=program_cost,
     effects=lambda avals, params: params["program"].effects,

@@ -83,7 +83,7 @@ def _batch(
 
 
 hi_p = Primitive(
-    "composite",
+    "hi_primitive",
     lambda *avals, program, **_: program.out_avals,
     jvp=_jvp,
     linearize=_linearize,

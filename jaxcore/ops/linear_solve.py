@@ -9,8 +9,10 @@ derivative looks inside `solve`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import jax
 
 from jaxcore import backend
 from jaxcore.ir import Program
@@ -19,7 +21,7 @@ from jaxcore.ops.call import run_program
 from jaxcore.primitive import Primitive, mirror
 from jaxcore.trace import aval_of, bind, trace_program
 
-__all__ = ["linear_solve_p"]
+__all__ = ["as_jax", "batched_at_0", "linear_solve_p"]
 
 _FUNCTIONS = ("matvec", "vecmat", "solve", "transpose_solve")
 
@@ -89,7 +91,7 @@ def _batch(size: int, args: Sequence[Any], dims: Sequence[int | None], **params:
         program = params[name]
         programs[name] = None
         if program is not None:
-            form = _batched_at_0(program, size, (*const_dims[name], *(0 for _ in b)))
+            form = batched_at_0(program, size, (*const_dims[name], *(0 for _ in b)))
             programs[name], captured = form
             consts[name] = [*captured, *consts[name]]
     moved = [broadcast_batch(x, d, size) for x, d in zip(b, b_dims, strict=True)]
@@ -98,9 +100,10 @@ def _batch(size: int, args: Sequence[Any], dims: Sequence[int | None], **params:
     return outs, [0] * len(outs)
 
 
-def _batched_at_0(
+def batched_at_0(
     program: Program, size: int, dims: tuple[int | None, ...]
 ) -> tuple[Program, list[Any]]:
+    """The batched form of a program with all results batched at 0, and what it captured."""
     from jaxcore.ops.custom_vjp import broadcast_batch
     from jaxcore.transforms.vmap import batch_program
 
@@ -138,6 +141,33 @@ linear_solve_p = Primitive(
     effects=lambda avals, params: params["solve"].effects,
     multiple_results=True,
 )
+
+
+def as_jax(
+    run: Callable[[Program, Sequence[Any]], list[Any]],
+    args: Sequence[Any],
+    *,
+    counts: Sequence[int],
+    **programs: Program | None,
+) -> list[Any]:
+    """The same solve by JAX's function; `run` applies a program to values."""
+    consts, b = _split(args, counts)
+
+    def function(name: str) -> Callable[[Sequence[Any]], list[Any]]:
+        program = programs[name]
+        assert program is not None
+        return lambda x: run(program, [*consts[name], *x])
+
+    def solver(name: str) -> Callable[[Any, Sequence[Any]], Any]:
+        def solve(_: Any, x: Sequence[Any]) -> Any:
+            results = function(name)(x)
+            return results[: len(b)], results[len(b) :]
+
+        return solve
+
+    back = None if programs["transpose_solve"] is None else solver("transpose_solve")
+    x, aux = jax.lax.custom_linear_solve(function("matvec"), b, solver("solve"), back, has_aux=True)
+    return [*x, *aux]
 
 
 @mirror(backend.linear_solve_p)

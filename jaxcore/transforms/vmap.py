@@ -26,7 +26,15 @@ from jaxcore.trace import (
     eval_program,
 )
 
-__all__ = ["BatchTrace", "BatchTracer", "Batched", "batch_program", "move_dim", "vmap"]
+__all__ = [
+    "BatchTrace",
+    "BatchTracer",
+    "Batched",
+    "batch_program",
+    "batched_call",
+    "move_dim",
+    "vmap",
+]
 
 
 class BatchTracer(JaxcoreTracer):
@@ -143,6 +151,20 @@ def _batch_program(program: Program, size: int, dims: tuple[int | None, ...]) ->
     trace.invalidate()
     done, consts = stage.finish(inputs, outs)
     return Batched(intern(done), tuple(consts), tuple(d for _, d in pairs))
+
+
+def batched_call(
+    fun: Callable[..., Sequence[Any]], size: int, values: Sequence[Any], dims: Sequence[int | None]
+) -> tuple[list[Any], list[int | None]]:
+    """Results of ``fun(*values)`` for each example, under the current trace, and where they are
+    batched.
+    """
+    trace = BatchTrace(backend.current_trace(), size)
+    args = [x if d is None else BatchTracer(trace, x, d) for x, d in zip(values, dims, strict=True)]
+    with trace.named(), backend.set_current_trace(trace):
+        pairs = [trace.split(x) for x in fun(*args)]
+    trace.invalidate()
+    return [x for x, _ in pairs], [d for _, d in pairs]
 
 
 def move_dim(x: Any, source: int, target: int) -> Any:
