@@ -39,7 +39,7 @@ from jaxcore.source import name_scope, named_call
 from jaxcore.source import name_scope as named_scope
 from jaxcore.stages import eval_shape, make_jaxpr
 from jaxcore.trace import is_staging
-from jaxcore.transforms.derivative import jvp, linearize, vjp
+from jaxcore.transforms.derivative import fwd_and_bwd, jvp, linearize, vjp
 from jaxcore.transforms.grad import grad, stop_gradient, value_and_grad
 from jaxcore.transforms.jacobian import hessian, jacfwd, jacobian, jacrev
 from jaxcore.transforms.linear import linear_transpose
@@ -65,6 +65,7 @@ __all__ = [
     "devices",
     "ensure_compile_time_eval",
     "eval_shape",
+    "fwd_and_bwd",
     "grad",
     "hessian",
     "is_staging",

@@ -17,7 +17,8 @@ from jaxcore import backend, errors, namespaces
 from jaxcore.bodies import ours
 from jaxcore.ir import Literal, Program, Var
 from jaxcore.ops.call import run_program
-from jaxcore.ops.checkpoint import Policy, checkpoint_p, name_p
+from jaxcore.ops.checkpoint import Policy, checkpoint_p
+from jaxcore.ops.checkpoint import name_p as _name_p
 from jaxcore.side import SideState
 from jaxcore.signature import function_name, is_valid, leaf_path
 from jaxcore.source import fresh_path
@@ -182,7 +183,7 @@ def checkpoint_name(x: Any, name: str) -> Any:
       >>> jaxcore.grad(f)(0.0)
       Array(2., dtype=float32, weak_type=True)
     """
-    return jax.tree.map(lambda leaf: bind(name_p, leaf, name=name), x)
+    return jax.tree.map(lambda leaf: bind(_name_p, leaf, name=name), x)
 
 
 def print_saved_residuals(f: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
@@ -229,7 +230,7 @@ def _made(program: Program, x: Var) -> str:
         if type(inner) is Var and inner not in callee.inputs:
             return _made(callee, inner)
     place = f"{eq.source.filename}:{eq.source.line} ({eq.source.function})"
-    if eq.primitive is name_p:
+    if eq.primitive is _name_p:
         return f"named '{eq.params['name']}' from {place}"
     return f"output of {eq.primitive.name} from {place}"
 

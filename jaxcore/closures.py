@@ -90,13 +90,21 @@ def _may_move(x: Any) -> bool:
     return isinstance(x, backend.Tracer) and is_inexact(x.aval)
 
 
-def custom_gradient(fun: Callable[..., Any]) -> Callable[..., Any]:
+def custom_gradient(
+    fun: Callable[..., Any] | None = None,
+    *,
+    with_logs: bool = False,
+    remat: bool = False,
+    with_accums: Any = None,
+) -> Callable[..., Any]:
     """A function that returns its value together with its gradient function.
 
     Args:
       fun: ``fun(*args) -> (out, back)``, where ``back(ct)`` returns the cotangent of the argument,
         or a tuple with one for each of several. `back` may use what `fun` computed, but not decide
         in Python on its values.
+      with_logs, remat, with_accums: jax 0.12's options for its own reverse mode; with one of them
+        this is JAX's function.
 
     Example:
       >>> import jaxcore
@@ -107,6 +115,12 @@ def custom_gradient(fun: Callable[..., Any]) -> Callable[..., Any]:
       (9.0, 100.0)
     """
     from jaxcore.custom_derivatives import custom_vjp
+
+    if with_logs or remat or with_accums is not None:
+        options = {"with_logs": with_logs, "remat": remat, "with_accums": with_accums}
+        return jax.custom_gradient(fun, **options)
+    if fun is None:
+        return custom_gradient
 
     def value(*args: Any, **kwargs: Any) -> Any:
         return fun(*args, **kwargs)[0]

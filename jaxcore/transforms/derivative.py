@@ -15,7 +15,7 @@ from jaxcore.signature import function_name, leaf_path, need_function
 from jaxcore.trace import aval_of
 from jaxcore.transforms.derivation import Derivation, LinearMap, is_inexact
 
-__all__ = ["flatten_aux", "flatten_fun", "jvp", "linearize", "vjp"]
+__all__ = ["flatten_aux", "flatten_fun", "fwd_and_bwd", "jvp", "linearize", "vjp"]
 
 Names = Callable[[Sequence[Any]], errors.Finder]
 
@@ -245,3 +245,52 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     value, aux, out_tree, linear = _linearize_tree(fun, leaves, tree, has_aux, name)
     back = _VJP(linear, tree, out_tree, name)
     return (value, back, aux) if has_aux else (value, back)
+
+
+def fwd_and_bwd(
+    fun: Callable[..., Any],
+    argnums: int | Sequence[int],
+    has_aux: bool = False,
+    jitted: bool = True,
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The two passes of reverse mode as two functions, which compile once each.
+
+    Args:
+      fun: function of pytrees of arrays.
+      argnums: the positional argument, or several, to differentiate.
+      has_aux: `fun` returns ``(out, aux)``.
+      jitted: compile both. A compiled backward pass of a forward pass that is not compiled would
+        compile at every call.
+
+    Returns:
+      ``(fwd, bwd)``: ``fwd(*args)`` returns ``(out, residuals)``, or ``(out, residuals, aux)``, and
+      ``bwd(residuals, ct)`` the cotangent of the argument, a tuple for several argnums.
+
+    Example:
+      >>> import jaxcore.numpy as jnp
+      >>> fwd, bwd = fwd_and_bwd(jnp.multiply, argnums=(0, 1))
+      >>> out, residuals = fwd(2.0, 3.0)
+      >>> [float(ct) for ct in bwd(residuals, 1.0)]
+      [3.0, 2.0]
+    """
+    from jaxcore.jit import jit
+
+    need_function("fwd_and_bwd", fun)
+    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+
+    def fwd(*args: Any, **kwargs: Any) -> Any:
+        positions = [n % len(args) for n in numbers]
+
+        def of_chosen(*chosen: Any) -> Any:
+            full = list(args)
+            for n, value in zip(positions, chosen, strict=True):
+                full[n] = value
+            return fun(*full, **kwargs)
+
+        return vjp(of_chosen, *(args[n] for n in positions), has_aux=has_aux)
+
+    def bwd(residuals: Any, ct: Any) -> Any:
+        cts = residuals(ct)
+        return cts[0] if isinstance(argnums, int) else cts
+
+    return (jit(fwd), jit(bwd)) if jitted else (fwd, bwd)

@@ -232,3 +232,16 @@ def test_custom_gradient():
     close(rows(jaxcore, ours), rows(jax, theirs))
     second = lambda t, f: t.grad(lambda x: t.grad(f)(x, 2.0))(1.0)
     close(second(jaxcore, ours), second(jax, theirs))
+
+
+@pytest.mark.parametrize("jitted", [True, False])
+def test_forward_and_backward_pass_apart(jitted):
+    f = lambda x, w, n: ({"y": jnp.sin(x) @ w * n}, jnp.sum(w))
+    w, ct = np.ones((3, 2), np.float32), {"y": np.array([1.0, 2.0], np.float32)}
+    fwd, bwd = jaxcore.fwd_and_bwd(f, argnums=(0, -2), has_aux=True, jitted=jitted)
+    out, residuals, aux = fwd(XS, w, 3)
+    want_out, back, want_aux = jax.vjp(lambda x, w: f(x, w, 3), XS, w, has_aux=True)
+    close((out, aux), (want_out, want_aux))
+    close(bwd(residuals, ct), back(ct))
+    fwd, bwd = jaxcore.fwd_and_bwd(jnp.sin, 0, jitted=jitted)
+    close(bwd(fwd(XS)[1], XS), np.cos(XS) * XS)
