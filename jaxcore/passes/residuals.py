@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from jaxcore.ir import Equation, Program, Var
@@ -105,33 +106,56 @@ class _Network:
         self.capacity.setdefault(b, {}).setdefault(a, 0)
 
     def saturate(self) -> set[Any]:
-        """Push the maximum flow from source to sink; what the source still reaches then."""
-        while True:
-            parent = self._search()
-            if _SINK not in parent:
-                return set(parent)
-            path = [_SINK]
-            while path[-1] != _SOURCE:
-                path.append(parent[path[-1]])
-            edges = list(zip(path[1:], path))
-            amount = min(self.capacity[a][b] for a, b in edges)
-            for a, b in edges:
-                self.capacity[a][b] -= amount
-                self.capacity[b][a] += amount
+        """Push the maximum flow from source to sink; what the source still reaches then.
 
-    def _search(self) -> dict[Any, Any]:
-        """Breadth first from the source along what has capacity left: each node's predecessor."""
-        parent: dict[Any, Any] = {_SOURCE: None}
+        Dinic 1970: each search pushes along all shortest paths, so a long program of layers, whose
+        values are near to what they are made from, takes a few searches.
+        """
+        while True:
+            distance = self._distances()
+            if _SINK not in distance:
+                return set(distance)
+            self._push(distance)
+
+    def _distances(self) -> dict[Any, int]:
+        """How far from the source along what has capacity left."""
+        distance = {_SOURCE: 0}
         queue = deque([_SOURCE])
         while queue:
             a = queue.popleft()
             for b, left in self.capacity[a].items():
-                if left and b not in parent:
-                    parent[b] = a
-                    if b == _SINK:
-                        return parent
+                if left and b not in distance:
+                    distance[b] = distance[a] + 1
                     queue.append(b)
-        return parent
+        return distance
+
+    def _push(self, distance: dict[Any, int]) -> None:
+        """Push along the shortest paths until none has capacity left; depth first, where a node
+        forgets the neighbours that lead nowhere.
+        """
+        ahead = {
+            a: [b for b in self.capacity[a] if distance.get(b) == n + 1]
+            for a, n in distance.items()
+        }
+        path = [_SOURCE]
+        while path:
+            a = path[-1]
+            if a == _SINK:
+                edges = list(pairwise(path))
+                amount = min(self.capacity[a][b] for a, b in edges)
+                for a, b in edges:
+                    self.capacity[a][b] -= amount
+                    self.capacity[b][a] += amount
+                full = next(i for i, (a, b) in enumerate(edges) if not self.capacity[a][b])
+                del path[full + 1 :]
+            elif not ahead[a]:
+                path.pop()
+                if path:
+                    ahead[path[-1]].pop()
+            elif self.capacity[a][ahead[a][-1]]:
+                path.append(ahead[a][-1])
+            else:
+                ahead[a].pop()
 
 
 def bytes_of(aval: Any) -> int:
