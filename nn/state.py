@@ -117,10 +117,10 @@ class Run:
         if layer.trace != trace_state():
             raise ImmutableVariableError(
                 f"{where(path[1:-1], kind)}: '{path[0]}/{path[-1]}' is written inside a "
-                "transformation (vmap, scan, cond, checkpoint) that was started inside "
+                "transformation (vmap, scan, cond, JAX's own checkpoint) that was started inside "
                 "the module, so the value cannot leave it. Return the value from the transformed "
                 "function and write it outside, or use nn.Repeat for a loop over layers, nn.Vmap "
-                "for copies side by side, nn.Remat for a checkpoint."
+                "for copies side by side, jaxcore.checkpoint or nn.Remat for a checkpoint."
             )
         if layer.under is not None and not layer.covers(path):
             raise ImmutableVariableError(

@@ -129,12 +129,21 @@ def test_remat_changes_nothing_but_memory():
         def __call__(self, x):
             return self.block(x)
 
-    modules = nn.Remat(Block()), Plain(Block()), nn.Repeat(nn.Remat(Block()), 2)
+    class Checkpointed(Plain):  # its state and its random masks leave the function as they are
+        def __call__(self, x):
+            return jaxcore.checkpoint(lambda x: self.block(x))(x)
+
+    block = Block()
+    modules = Plain(block), nn.Remat(block), Checkpointed(block), nn.Repeat(nn.Remat(block), 2)
     variables = [module.init(KEY, X) for module in modules]
-    jax.tree.map(np.testing.assert_array_equal, variables[0], variables[1])
     pairs = zip(modules, variables, strict=True)
-    got, expected, _ = jaxcore.jit(lambda: [step(m, v) for m, v in pairs])()
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), got, expected)
+    expected, *found, _ = jaxcore.jit(lambda: [step(m, v) for m, v in pairs])()
+    assert set(expected[1]) == {"params", "batch_stats", "intermediates"}
+    for own, got in zip(variables[1:], found, strict=False):
+        jax.tree.map(np.testing.assert_array_equal, own, variables[0])
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), got, expected
+        )
 
 
 def test_dropout_keeps_the_mean_and_broadcasts():
