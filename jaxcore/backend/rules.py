@@ -160,6 +160,7 @@ def batch(
     params: dict[str, Any],
 ) -> tuple[list[Any], list[int | None]]:
     """Apply JAX's batching rule of `primitive`; results and their batch dimensions."""
+    args, dims = tuple(args), tuple(dims)  # some rules make them parameters
     if primitive in batching.fancy_primitive_batchers:
         name = getattr(size, "name", None)
         spmd_name = getattr(size, "spmd_name", None)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from jaxcore.axes import axis_key, bare_size
 from jaxcore.ir import Program
 from jaxcore.ops.custom import Rule, lower_inline, place_batch, program_cost, refuse_consts
@@ -196,7 +198,8 @@ def broadcast_batch(x: Any, dim: int | None, size: int) -> Any:
 def _transpose_linear(
     cts: list[Any], args: Sequence[Any], *, backward: Backward, n_residuals: int, out_avals: Any
 ) -> list[Any]:
-    return [None] * n_residuals + backward(args[:n_residuals], cts)
+    residuals = [bool(x) if isinstance(x, np.bool_) else x for x in args[:n_residuals]]
+    return [None] * n_residuals + backward(residuals, cts)
 
 
 def _no_forward(*_: Any, **__: Any) -> Any:

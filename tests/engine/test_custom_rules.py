@@ -215,3 +215,20 @@ def test_a_rule_on_a_function_that_returns_its_argument():
             == 9.0
         )
     close(jaxcore.vmap(jaxcore.grad(unchanged))(X), jax.vmap(jax.grad(unchanged))(X))
+
+
+@pytest.mark.parametrize("custom_vjp", [jax.custom_vjp, jaxcore.custom_vjp])
+def test_a_rule_gets_its_truth_values_as_they_were(custom_vjp):
+    """A rule in Python may ask for them."""
+
+    @custom_vjp
+    def f(x):
+        return 3.0 * x
+
+    def backward(double, ct):
+        assert type(double) is bool
+        return (ct * (2.0 if double else 1.0),)
+
+    f.defvjp(lambda x: (f(x), True), backward)
+    for grad in (jaxcore.grad(f), jaxcore.jit(jaxcore.grad(f))):
+        assert grad(1.0) == 2.0
