@@ -9,7 +9,8 @@
 - forms: `repeat` (`Repeat`: one block many times), `vmap` (`Vmap`: many copies side by side), both
   on `lift`; `remat` (`Remat`: computes a block again in the backward pass)
 - functions: `activations`; namespaces: `initializers`, `losses`, `metrics`
-- parameter trees: `filters` (`partition`, `merge`); tables: `summary`, `display`
+- parameter trees: `filters` (`partition`, `merge`), `sharding`; models taken apart: `surgery`;
+  tables: `summary`, `display`
 
 Layers and functions are exported flat: ``nn.Dense``, ``nn.relu``; the namespaces are used as
 ``nn.losses.softmax_cross_entropy``.
@@ -96,7 +97,9 @@ from .positions import (
 from .remat import Remat
 from .repeat import Repeat
 from .running import Variable
+from .sharding import shardings
 from .stochastic import Dropout
+from .surgery import features, replace, with_input_channels
 from .vmap import Vmap
 from .weights import load, save
 
@@ -138,6 +141,7 @@ __all__ = [
     "dot_product_attention",
     "dot_product_attention_weights",
     "elu",
+    "features",
     "gelu",
     "generate",
     "glu",
@@ -168,9 +172,11 @@ __all__ = [
     "pool",
     "relu",
     "relu6",
+    "replace",
     "rotary",
     "save",
     "selu",
+    "shardings",
     "sigmoid",
     "silu",
     "sinusoidal_positions",
@@ -184,6 +190,7 @@ __all__ = [
     "swish",
     "tanh",
     "weights",
+    "with_input_channels",
 ]
 
 

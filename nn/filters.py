@@ -33,6 +33,11 @@ def partition(tree: Mapping[str, Any], globs: str | Iterable[str]) -> tuple[dict
     return unflatten(matched), unflatten(rest)
 
 
+def matches(path: str, glob: str) -> bool:
+    """Whether a path, ``encoder/Dense_0/kernel``, matches a glob as `partition` takes it."""
+    return _pattern(glob).fullmatch(path) is not None
+
+
 @functools.lru_cache(maxsize=512)
 def _pattern(glob: str) -> re.Pattern[str]:
     if not isinstance(glob, str) or not glob:

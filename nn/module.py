@@ -27,7 +27,15 @@ from . import scope
 from .construct import ModuleClass, as_module_class, check_train, take_name
 from .equality import static_key
 from .errors import InputError, UnboundModuleError
-from .running import Variable, missing, mutability, rng_streams, root_frame, updates
+from .running import (
+    Variable,
+    missing,
+    mutability,
+    rng_streams,
+    root_frame,
+    updates,
+    with_intermediates,
+)
 from .scope import Frame
 from .state import MISSING, Run
 
@@ -105,6 +113,7 @@ class Module(ModuleClass):
         method: str | Callable[..., Any] | None = None,
         train: bool = False,
         dtype: Any = None,
+        capture_intermediates: bool | Callable[[Module, str], bool] = False,
         **kwargs: Any,
     ) -> Any:
         """Computes the module's output; changes nothing.
@@ -116,6 +125,9 @@ class Module(ModuleClass):
           method: another method than ``__call__``, by name, or a function of the module.
           train: the mode of the whole call, unless a submodule's call says otherwise.
           dtype: compute dtype of every layer that has none of its own.
+          capture_intermediates: keep what every module's ``__call__`` returns, under that name, in
+            the collection ``intermediates``, which becomes mutable; or ``(module, method name)
+            -> bool``, asked for every call. `nn.features` does so by paths.
 
         Returns:
           The output; with `mutable` not False, ``(output, updates)`` where `updates` holds the
@@ -130,6 +142,14 @@ class Module(ModuleClass):
                 "a dict of collections, {'params': {...}}, as init returns it."
             )
         run = Run(variables, mutability(mutable))
+        if capture_intermediates is not False:
+            mutable = with_intermediates(mutable)
+            run.mutable = mutability(mutable)
+            run.capture = (
+                (lambda _, method: method == "__call__")
+                if capture_intermediates is True
+                else capture_intermediates
+            )
         mode = check_train(train, self)
         frame, fn, kwargs = root_frame(
             run, self, method, rng_streams(rngs), mode, dtype, args, kwargs

@@ -81,6 +81,13 @@ def mutability(mutable: bool | str | Iterable[str]) -> Callable[[str], bool]:
     return names.__contains__
 
 
+def with_intermediates(mutable: bool | str | Iterable[str]) -> bool | list[str]:
+    """`mutable` and the intermediates."""
+    if isinstance(mutable, bool):
+        return True if mutable else ["intermediates"]
+    return [*([mutable] if isinstance(mutable, str) else mutable), "intermediates"]
+
+
 def root_frame(
     run: Run,
     module: Module,

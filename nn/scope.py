@@ -21,7 +21,7 @@ import jaxcore
 from jaxcore import errors, random
 
 from .errors import MissingRngError, UnboundModuleError, where
-from .state import Path, Run
+from .state import MISSING, Path, Run
 
 if TYPE_CHECKING:
     from .module import Module
@@ -137,9 +137,19 @@ def run_root(frame: Frame, fn: Callable[..., Any], args: Any, kwargs: Any) -> An
         frame.run.opener(frame.path, ())
     with entered(frame):
         out = fn(frame.module, *args, **kwargs)
+        capture(frame, fn.__name__, out)
     if frame.run.listener is not None:
         frame.run.listener(frame.path, frame.module, out)
     return out
+
+
+def capture(frame: Frame, method: str, out: Any) -> None:
+    """Keeps a method's result among the intermediates, if the run is asked for it."""
+    run = frame.run
+    if run.capture is not None and run.capture(frame.module, method):
+        path = ("intermediates", *frame.path, method)
+        old = run.get(path)
+        run.put(path, (out,) if old is MISSING else (*old, out))
 
 
 def call_child(
@@ -176,6 +186,7 @@ def call_child(
         else:
             with entered(frame):
                 out = fn(module, *args, **kwargs)
+                capture(frame, fn.__name__, out)
     if run.listener is not None:
         run.listener(path, module, out)
     return out
@@ -188,6 +199,7 @@ def _call_block(frame: Frame, fn: Callable[..., Any], args: Any, kwargs: Any) ->
         frame.keys = keys
         with frame.run.layer() as layer, entered(frame):
             out = fn(frame.module, *args, **kwargs)
+            capture(frame, fn.__name__, out)
         written[:] = layer.values
         return out, list(layer.values.values())
 

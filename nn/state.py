@@ -69,6 +69,8 @@ class Run:
         # Told of every module that is entered, and of what it returned.
         self.opener: Callable[[Path, Path], None] | None = None
         self.listener: Callable[[Path, Module, Any], None] | None = None
+        # Whether the result of a module's method is kept among the intermediates.
+        self.capture: Callable[[Module, str], bool] | None = None
 
     def get(self, path: Path) -> Any:
         """The newest value at `path`, or `MISSING`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import importlib
 import math
 from dataclasses import dataclass
@@ -119,12 +120,30 @@ def _plain(value: Any) -> bool:
 
 
 class Table(str):
-    """Text that an interactive session shows as it is printed."""
+    """Text that an interactive session shows as it is printed, and a notebook as HTML."""
 
-    __slots__ = ()
+    cells: list[list[str]]  # the head, then a row of texts a module
 
     def __repr__(self) -> str:
         return str(self)
+
+    def _repr_html_(self) -> str:
+        return self.html()
+
+    def html(self) -> str:
+        """The table as HTML, one ``<tr>`` a module; depth is indentation, numbers to the right."""
+        head, *body = self.cells
+        lines = ["<table>", _html_row(head, "th"), *(_html_row(row, "td") for row in body)]
+        return "\n".join([*lines, "</table>"])
+
+
+def _html_row(cells: list[str], tag: str) -> str:
+    row = ""
+    for i, cell in enumerate(cells):
+        depth = (len(cell) - len(cell.lstrip())) // 2
+        style = "text-align:right" if i > 2 else f"text-align:left;padding-left:{depth + 0.5}em"
+        row += f'<{tag} style="{style}">{html.escape(cell.strip())}</{tag}>'
+    return f"<tr>{row}</tr>"
 
 
 def summarize(module: Module, *args: Any, train: bool = False, **kwargs: Any) -> Table:
@@ -154,4 +173,6 @@ def summarize(module: Module, *args: Any, train: bool = False, **kwargs: Any) ->
         return "  ".join(parts).rstrip()
 
     rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-    return Table("\n".join([line(head), rule, *map(line, body)]))
+    table_text = Table("\n".join([line(head), rule, *map(line, body)]))
+    table_text.cells = [head, *body]
+    return table_text
