@@ -60,7 +60,7 @@ from .activations import (
     swish,
     tanh,
 )
-from .attention import MultiHeadAttention, MultiHeadDotProductAttention
+from .attention import MultiHeadAttention, MultiHeadDotProductAttention, SelfAttention
 from .containers import Sequential
 from .convolution import Conv, ConvTranspose
 from .dot_product import (
@@ -128,6 +128,7 @@ __all__ = [
     "RelativePositionBias",
     "Remat",
     "Repeat",
+    "SelfAttention",
     "Sequential",
     "UnboundModuleError",
     "Variable",

@@ -125,7 +125,7 @@ class MultiHeadAttention(Module):
         cache = self._cache(key, value) if self.decode else None
         explicit = positions is not None
         if cache is not None and positions is None:
-            positions = cache.index.value + jnp.arange(query.shape[-3], dtype=jnp.int32)
+            positions = cache.place.value + jnp.arange(query.shape[-3], dtype=jnp.int32)
         if self.rotary_base is not None:
             options = {"base": self.rotary_base, **(self.rotary_options or {})}
             query, key = (rotary(x, positions, **options) for x in (query, key))
@@ -227,8 +227,8 @@ class MultiHeadAttention(Module):
         """Keys and values of all positions, after the new ones were put in their places."""
         batch = key.shape[:-3]
         if not explicit:
-            start = cache.index.value
-            cache.index.value = start + key.shape[-3]
+            start = cache.place.value
+            cache.place.value = start + key.shape[-3]
         else:  # of each row
             start = jnp.broadcast_to(positions, (*batch, key.shape[-3]))[..., 0].reshape(-1)
         for variable, new in ((cache.key, key), (cache.value, value)):
@@ -251,7 +251,7 @@ class MultiHeadAttention(Module):
 class _Cache(NamedTuple):
     key: Variable
     value: Variable
-    index: Variable
+    place: Variable  # of the next position
 
 
 def _put(stored: Array, new: Array, start: Any) -> Array:
@@ -264,6 +264,37 @@ def _put(stored: Array, new: Array, start: Any) -> Array:
     put = lambda row, part, at: lax.dynamic_update_slice(row, part, (at, zero, zero))
     written = vmap(put)(rows, new.reshape(-1, *new.shape[-3:]), start.astype(jnp.int32))
     return written.reshape(stored.shape)
+
+
+class SelfAttention(MultiHeadAttention):
+    """`MultiHeadAttention` of one input to itself, as linen has it: the mask stands second.
+
+    Parameters as there.
+
+    >>> import jaxcore.numpy as jnp
+    >>> from jaxcore import nn, random
+    >>> layer, x = nn.SelfAttention(2), jnp.ones((1, 3, 4))
+    >>> layer.apply(layer.init(random.key(0), x), x, nn.make_causal_mask(x[..., 0])).shape
+    (1, 3, 4)
+    """
+
+    def __call__(  # type: ignore[override]
+        self,
+        inputs_q: Array,
+        mask: Array | None = None,
+        deterministic: bool | None = None,
+        dropout_rng: Any = None,
+        sow_weights: bool = False,
+        **options: Any,
+    ) -> Array:
+        return super().__call__(
+            inputs_q,
+            mask=mask,
+            deterministic=deterministic,
+            dropout_rng=dropout_rng,
+            sow_weights=sow_weights,
+            **options,
+        )
 
 
 #: Linen's name of `MultiHeadAttention`.

@@ -168,7 +168,8 @@ def _attend(limits: Any, precision: Any, q: Any, k: Any, v: Any, mask: Any) -> t
             jnp.zeros(shape, jnp.float32),
             jnp.zeros((*shape, v.shape[-1]), jnp.float32),
         )
-        most, total, mean = lax.fori_loop(*limits.range(i), add, start)
+        first, end = limits.range(i)
+        most, total, mean = lax.fori_loop(first, end, add, start)
         some = total > 0
         out = mean / jnp.where(some, total, 1.0)[..., None]
         sums = jnp.where(some, most + jnp.log(jnp.where(some, total, 1.0)), _LOW)
@@ -218,7 +219,8 @@ def _backward(limits: Any, precision: Any, kept: Any, cotangents: Any) -> Any:
             return dquery, _added(dk, dkey, j, block), _added(dv, dvalue, j, block)
 
         dquery = jnp.zeros(query.shape, jnp.float32)
-        dquery, *state = lax.fori_loop(*limits.range(i), add, (dquery, *state))
+        first, end = limits.range(i)
+        dquery, *state = lax.fori_loop(first, end, add, (dquery, *state))
         return tuple(state), dquery
 
     start = (jnp.zeros(k.shape, jnp.float32), jnp.zeros(v.shape, jnp.float32))

@@ -107,7 +107,7 @@ def generate(
     >>> out.tokens.shape, out.lengths.tolist()
     ((1, 6), [5])
     """
-    size = max_length or getattr(model, "max_length", None)
+    size: Any = max_length or getattr(model, "max_length", None)
     prompt = np.asarray(prompt)
     _check(model, prompt, size, temperature, top_k, top_p, num_beams, key)
     batch, width = prompt.shape
@@ -121,8 +121,9 @@ def generate(
     real = np.arange(width) < lengths[:, None]
     tokens[:, :width] = np.where(real, prompt, pad)
     limits = np.minimum(lengths + (size if max_new_tokens is None else max_new_tokens), size)
+    decoder: Any = model
     settings = Settings(
-        dataclasses.replace(model, decode=True),
+        dataclasses.replace(decoder, decode=True),
         _stops(stop),
         temperature > 0,
         top_k is not None,

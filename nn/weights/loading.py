@@ -182,7 +182,9 @@ def _plan(
 ) -> tuple[dict[str, Match], Report]:
     """Which row every name of the file takes, without reading an array."""
     plan: dict[str, Match] = {}
-    unmatched, misshaped, ignored = [], [], []
+    unmatched: list[str] = []
+    misshaped: list[str] = []
+    ignored: list[str] = []
     filled: dict[str, str] = {}
     for name, entry in source.entries.items():
         match = table.find(name)

@@ -125,9 +125,10 @@ def open_safetensors(path: str | os.PathLike[str]) -> Source:
 
     def read(name: str) -> np.ndarray:
         array = aligned(entries[name])
+        room: Any = array.reshape(-1).view(np.uint8)
         with open(path, "rb") as file:
             file.seek(places[name])
-            count = file.readinto(array.reshape(-1).view(np.uint8))  # type: ignore[attr-defined]
+            count = file.readinto(room)
         if count != array.nbytes:
             raise WeightsError(f"{os.fspath(path)} became shorter while it was read.")
         return array

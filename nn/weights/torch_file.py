@@ -41,7 +41,7 @@ _STORAGES: dict[str, Any] = {
 class _Storage(NamedTuple):
     key: str
     dtype: np.dtype
-    count: int
+    size: int
 
 
 class _Tensor(NamedTuple):

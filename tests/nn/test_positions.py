@@ -139,3 +139,17 @@ def test_a_bias_is_added_to_the_scores():
     out = layer.apply(variables, X, bias=bias)
     alone = layer.apply(variables, X, X[:, 3:4])
     np.testing.assert_allclose(out, alone, rtol=1e-5, atol=1e-5)
+
+
+def test_self_attention_takes_its_mask_second_and_has_a_name_of_its_own():
+    mask = jnp.asarray(PLACES[:, None] >= PLACES)[None, None]
+    types = jaxcore.eval_shape(nn.SelfAttention(2).init, random.key(0), X)
+    variables = jax.tree.map(lambda t: np.ones(t.shape, np.float32) / 8, types)
+    want = nn.MultiHeadAttention(2).apply(variables, X, mask=mask)
+    np.testing.assert_array_equal(nn.SelfAttention(2).apply(variables, X, mask), want)
+
+    class Net(nn.Module):
+        def __call__(self, x):
+            return nn.SelfAttention(2)(x)
+
+    assert list(jaxcore.eval_shape(Net().init, random.key(0), X)["params"]) == ["SelfAttention_0"]
