@@ -29,14 +29,37 @@ if __name__ == "train":  # never take the name of a user's own train.py
     )
 
 from .averaging import Average as Average
+from .batch_stats import update_batch_stats as update_batch_stats
+from .callbacks import BackboneFinetuning as BackboneFinetuning
 from .callbacks import BackupAndRestore as BackupAndRestore
+from .callbacks import BaseFinetuning as BaseFinetuning
+from .callbacks import BasePredictionWriter as BasePredictionWriter
+from .callbacks import BatchSizeFinder as BatchSizeFinder
 from .callbacks import Callback as Callback
+from .callbacks import DeviceStatsMonitor as DeviceStatsMonitor
 from .callbacks import EarlyStopping as EarlyStopping
+from .callbacks import EMAWeightAveraging as EMAWeightAveraging
+from .callbacks import GradientAccumulationScheduler as GradientAccumulationScheduler
+from .callbacks import LambdaCallback as LambdaCallback
+from .callbacks import LearningRateFinder as LearningRateFinder
+from .callbacks import LearningRateMonitor as LearningRateMonitor
 from .callbacks import ModelCheckpoint as ModelCheckpoint
+from .callbacks import ModelPruning as ModelPruning
 from .callbacks import ModelSummary as ModelSummary
+from .callbacks import ProfilerTrace as ProfilerTrace
 from .callbacks import ProgressBar as ProgressBar
+from .callbacks import RangeTest as RangeTest
+from .callbacks import ReduceLROnPlateau as ReduceLROnPlateau
 from .callbacks import SaveOnSignal as SaveOnSignal
+from .callbacks import StochasticWeightAveraging as StochasticWeightAveraging
 from .callbacks import TerminateOnNaN as TerminateOnNaN
+from .callbacks import ThroughputMonitor as ThroughputMonitor
+from .callbacks import Timer as Timer
+from .callbacks import TQDMProgressBar as TQDMProgressBar
+from .callbacks import WeightAveraging as WeightAveraging
+from .callbacks import lr_range_test as lr_range_test
+from .callbacks import step_bytes as step_bytes
+from .callbacks import step_flops as step_flops
 from .checkpoint import best_checkpoint as best_checkpoint
 from .checkpoint import latest_checkpoint as latest_checkpoint
 from .checkpoint import list_checkpoints as list_checkpoints

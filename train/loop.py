@@ -141,6 +141,7 @@ class Loop:
             for path in finished:
                 self._tell(run, "on_save", path)
         except BaseException as error:
+            self._finish_saving(run, error)
             for callback in started:
                 callback.on_exception(run, error)
             raise
@@ -148,6 +149,14 @@ class Loop:
             step.close()
             for callback in reversed(started):
                 callback.on_fit_end(run)
+
+    def _finish_saving(self, run: Run, error: BaseException) -> None:
+        """Let a checkpoint that is being written be whole, before `error` ends the run."""
+        try:
+            for path in self.saver.wait():
+                self._tell(run, "on_save", path)
+        except Exception as second:
+            error.add_note(f"and the checkpoint that was being written failed: {second}")
 
     def _tell(self, run: Run, event: str, *details: Any) -> None:
         with run.phases("callbacks"):

@@ -218,6 +218,47 @@ class Optimizer:
         return new_params, new_state, global_norm(steps)
 
 
+def scale_rates(opt_state: Mapping[str, Any], by: float, least: float = 0.0) -> dict[str, Any]:
+    """`opt_state` with all injected rates multiplied, but not below `least`.
+
+    >>> import optax
+    >>> state = {"**": inject(optax.sgd, 0.5).init({"w": 1.0})}
+    >>> float(scale_rates(state, 0.5)["**"].learning_rate)
+    0.25
+    """
+    changed = {}
+    for group, state in opt_state.items():
+        if not isinstance(state, InjectedState):
+            raise _not_injected(group, state)
+        now = float(state.learning_rate)
+        by_now = max(now * by, min(now, least)) / now if now else by
+        changed[group] = state._replace(
+            learning_rate=state.learning_rate * by_now, factor=state.factor * by_now
+        )
+    return changed
+
+
+def set_rate(opt_state: Mapping[str, Any], group: str, lr: Rate, ratio: float) -> dict[str, Any]:
+    """`opt_state` in which one group uses `ratio` times the rate that the task states as `lr`."""
+    state = opt_state[group]
+    if not isinstance(state, InjectedState):
+        raise _not_injected(group, state)
+    factor = jnp.asarray(ratio, jnp.float32)
+    rate = state.learning_rate if callable(lr) else jnp.asarray(lr * ratio, jnp.float32)
+    return {**opt_state, group: state._replace(learning_rate=rate, factor=factor)}
+
+
+def _not_injected(group: str, state: Any) -> TrainError:
+    return TrainError(
+        explain(
+            f"The learning rate of group {group!r} is not a value that can be changed.",
+            got=type(state).__name__,
+            expected="the state of a factory with a rate",
+            fix="write tx=optax.adamw, lr=1e-3 in the task.",
+        )
+    )
+
+
 def learning_rates(opt_state: Mapping[str, Any]) -> dict[str, Any]:
     """The learning rate each group's last update used, where its state holds one."""
     found = {glob: _find_rate(state) for glob, state in opt_state.items()}

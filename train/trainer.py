@@ -209,6 +209,11 @@ class Trainer:
             }
             example = example_batch(source)
             run = Run(task, until, source, example, self.dir, self.console, bool(val_sources))
+            for callback in callbacks:
+                callback.on_setup(run)
+            if run.source is not source:
+                source = run.source
+                run.example = example_batch(source)
             log_every = self.log_every or _default_log_interval(run)
             intervals = [until, at_least, log_every, self.validate_every]
             intervals += [callback.every for callback in callbacks]
@@ -219,7 +224,7 @@ class Trainer:
             if run.resumed_from is None and run.stop_reason is None:
                 self._try_validation(task, run.state, val_sources)
             # The example's rows: a resumed run may begin with the short batch.
-            rows = getattr(source, "batch_size", None) or batch_rows(example)
+            rows = getattr(source, "batch_size", None) or batch_rows(run.example)
             padder = Padder(rows, self.buckets)
             counted = task.tokens if run.counts_tokens else None
             items = prefetch(feed(source, run.epoch, run.batch, padder, counted), self.prefetch)

@@ -17,7 +17,7 @@ class Callback:
 
     The loop acts in one order:
 
-    1. `configure` for the first epoch; the state is made or restored; `on_fit_start`.
+    1. `on_setup`; `configure` for the first epoch; the state is made or restored; `on_fit_start`.
     2. At the first batch of an epoch: `configure`, `on_epoch_start`.
     3. After a call of the step: `on_step_end`; validation, if due or requested; a row of the log,
        if due or requested, and `on_log`; `on_epoch_end`, if the epoch ended; the decision to stop,
@@ -29,6 +29,9 @@ class Callback:
     """
 
     every: Duration | None = None
+
+    def on_setup(self, run: Run) -> None:
+        """Before the state is made: `run.source` may be replaced, lengths may be asked for."""
 
     def configure(self, plan: Plan, epoch: int) -> Plan:
         """Change what the step of an epoch is made from: a function of its arguments alone."""

@@ -11,7 +11,17 @@ from ..run import Run
 from ..units import Epochs
 from .base import Callback
 
-_HIDDEN = ("step", "epoch", "seconds", "gradient_norm", "update_norm", "loss_scale")
+_HIDDEN = (
+    "step",
+    "epoch",
+    "seconds",
+    "gradient_norm",
+    "update_norm",
+    "loss_scale",
+    "flops_per_second",
+    "peak_megabytes",
+    "cpu_seconds",
+)
 
 
 class ProgressBar(Callback):
@@ -57,7 +67,7 @@ class ProgressBar(Callback):
             self._draw(run)
 
     def on_log(self, run: Run, row: Row) -> None:
-        self._numbers = "  ".join(_spell(name, row[name]) for name in row if _shown(name, row))
+        self._numbers = numbers_of(row)
         if self._progress is None or any(name.startswith("val/") for name in row):
             self._say(run, f"{_place(run)}  step {run.step:<6d}  {self._numbers}")
         if self._progress is not None:
@@ -84,6 +94,15 @@ class ProgressBar(Callback):
 
     def _say(self, run: Run, text: str) -> None:
         run.console.print(text, soft_wrap=True, highlight=False)
+
+
+def numbers_of(row: Row) -> str:
+    """The columns of a row that a person wants to see, as text.
+
+    >>> numbers_of({"step": 3, "loss": 0.5, "gradient_norm": 1.0})
+    'loss 0.5000'
+    """
+    return "  ".join(_spell(name, row[name]) for name in row if _shown(name, row))
 
 
 def _place(run: Run) -> str:

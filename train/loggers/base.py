@@ -119,6 +119,7 @@ class Writer:
                 self._failures.append((logger, error))
             finally:
                 self._rows.task_done()
+        self._rows.task_done()
 
 
 def target(run: Run, path: str | os.PathLike[str] | None, name: str, who: str) -> Path:
