@@ -12,6 +12,7 @@ from jaxcore import backend, cache
 from jaxcore.collector import collector_paused
 from jaxcore.ir import Program, Var
 from jaxcore.lower import primitive_of
+from jaxcore.passes.simplify import simplified
 from jaxcore.passes.weak import strong_key
 from jaxcore.placement import program_params
 from jaxcore.shardings import Placed
@@ -93,7 +94,8 @@ class _Request:
     Attributes:
       values: what the inputs are bound to, or types of it.
       donated: which of them may be reused.
-      options: the form of its calls; where and how it is compiled, as parameters of JAX's equation.
+      options: the form of its calls; the passes that are off; where and how it is compiled,
+        as parameters of JAX's equation.
       kept: which inputs of the program that was asked for are left.
     """
 
@@ -101,7 +103,7 @@ class _Request:
     values: list[Any]
     donated: list[bool]
     name: str
-    options: tuple[str | None, dict[str, Any]]
+    options: tuple[str | None, tuple[str, ...], dict[str, Any]]
     kept: list[bool]
 
     @classmethod
@@ -114,6 +116,9 @@ class _Request:
         name: str,
         placed: Placed | None,
     ) -> _Request:
+        off = () if placed is None else placed.passes_off
+        with collector_paused():
+            program = simplified(program, off)
         used: set[Any] = {x for eq in program.equations for x in eq.inputs if type(x) is Var}
         used.update(x for x in program.outputs if type(x) is Var)
         keep_all = placed is not None and placed.keep_unused
@@ -124,15 +129,17 @@ class _Request:
             program.outputs,
             program.name,
         )
+        pruned.memo["simplified", off] = pruned
         flags = [False] * len(consts) + (list(donated) or [False] * len(leaves))
         donate = [on for on, keep in zip(flags, kept, strict=True) if keep]
         values = [x for x, keep in zip([*consts, *leaves], kept, strict=True) if keep]
-        options = (None, {}) if placed is None else (placed.blocks, placed.settings(kept))
+        settings = {} if placed is None else placed.settings(kept)
+        options = (None if placed is None else placed.blocks, off, settings)
         return cls(pruned, values, donate, name, options, kept)
 
     def lower(self, platforms: Sequence[str] | None = None) -> Any:
-        blocks, settings = self.options
-        forms = {} if blocks is None else {"blocks": blocks}
+        blocks, off, settings = self.options
+        forms = {name: x for name, x in (("blocks", blocks), ("off", off)) if x}
         with backend.set_current_trace(backend.eval_trace), collector_paused():
             traced = backend.traced_call(
                 primitive_of(self.program),

@@ -307,11 +307,11 @@ def intern(program: Program) -> Program:
 
 def live_equations(equations: Sequence[Equation], outputs: Sequence[Atom]) -> list[Equation]:
     """The equations that `outputs` or an effect need, in order."""
-    live: set[Any] = {x for x in outputs if type(x) is Var}
+    live: set[Any] = set(outputs)  # literals do no harm
     kept = []
     for eq in reversed(equations):
-        if any(v in live for v in eq.outputs) or eq.effects:
+        if not live.isdisjoint(eq.outputs) or eq.effects:
             kept.append(eq)
-            live.update(x for x in eq.inputs if type(x) is Var)
+            live.update(eq.inputs)
     kept.reverse()
     return kept

@@ -62,6 +62,7 @@ def jit(
     inline: bool = False,
     compiler_options: dict[str, Any] | None = None,
     blocks: str | None = None,
+    passes: Mapping[str, bool] | None = None,
     bucket: Mapping[str, Mapping[int, str] | Bucket] | None = None,
 ) -> Any:
     """Compile `fun`: traced once for each set of argument types, then dispatched by JAX's C++
@@ -83,6 +84,10 @@ def jit(
       compiler_options: flags of XLA by name.
       blocks: the form of repeated calls: ``"inline"``, ``"outlined"`` (a computation of their own),
         ``"rolled"`` (chains become loops); None decides by cost.
+      passes: passes over the program to leave out, ``{"cse": False}``: ``"fold"`` computes known
+        scalars, ``"stack"`` reads arrays that are put together from where they were, ``"dead"``
+        takes unused results and operands out of calls and loops, ``"cse"`` computes equal things
+        once.
       bucket: arguments whose sizes are rounded up, to powers of two or to those of a `Bucket`, so
         that many sizes share an executable: names of dimensions by axis, by the argument's name or
         path (``"batch['tokens']"``). What is added stands at the end and is 0, or `Bucket.pad`. A
@@ -132,6 +137,7 @@ def jit(
             inline=inline,
             compiler_options=compiler_options,
             blocks=blocks,
+            passes=passes,
             bucket=bucket,
         )
     need_function("jit", fun)
@@ -146,6 +152,7 @@ def jit(
         inline,
         compiler_options,
         blocks,
+        passes,
     )
     settings = replace(settings, options=options)
     jitted = Jitted(fun, settings)

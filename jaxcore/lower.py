@@ -17,6 +17,7 @@ from jaxcore.backend import mlir
 from jaxcore.builder import Builder
 from jaxcore.ir import Program
 from jaxcore.passes.forms import arrange
+from jaxcore.passes.simplify import simplified
 from jaxcore.placement import program_params
 from jaxcore.primitive import mirror
 
@@ -54,7 +55,12 @@ def _as_jit(*, program: Program, **_: Any) -> dict[str, Any]:
 
 
 def _lower_program(
-    ctx: Any, *operands: Any, program: Program, blocks: str | None = None, **_: Any
+    ctx: Any,
+    *operands: Any,
+    program: Program,
+    blocks: str | None = None,
+    off: tuple[str, ...] = (),
+    **_: Any,
 ) -> Any:
     if backend.has_symbolic_shapes(ctx):  # JAX's rules know how to write these down
         from jaxcore.ops.as_jax import run_as_jax
@@ -62,7 +68,9 @@ def _lower_program(
         return backend.lower_function(ctx, lambda *args: run_as_jax(program, args), operands)
     if blocks is None and backend.partitions(ctx) > 1:
         blocks = "inline"  # the partitioner looks through no call that has to stay one
-    program, outlined = arrange(program, tuple(ctx.module_context.platforms), blocks)
+    program, outlined = arrange(
+        simplified(program, off), tuple(ctx.module_context.platforms), blocks
+    )
     builder = Builder(ctx, outlined)
     out = builder.program(program, operands)
     if builder.tokens:

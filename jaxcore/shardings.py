@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from jax.sharding import NamedSharding, PartitionSpec, Sharding
 from jaxcore import backend
 from jaxcore.backend import UNSPECIFIED
 from jaxcore.passes.forms import check_form
+from jaxcore.passes.simplify import passes_off
 from jaxcore.signature import Call
 
 __all__ = ["Options", "Placed", "constrained", "incompatible_devices", "options_of", "placed"]
@@ -29,6 +30,7 @@ class Options:
     inline: bool = False
     compiler_options: tuple[tuple[str, Any], ...] = ()
     blocks: str | None = None
+    passes_off: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +44,7 @@ class Placed:
     keep_unused: bool
     compiler_options: tuple[tuple[str, Any], ...]
     blocks: str | None
+    passes_off: tuple[str, ...]
 
     def settings(self, kept: Sequence[bool]) -> dict[str, Any]:
         """The parameters of JAX's equation for the program; `kept` tells which inputs it takes, of
@@ -72,6 +75,7 @@ def options_of(
     inline: bool,
     compiler_options: dict[str, Any] | None,
     blocks: str | None,
+    passes: Mapping[str, bool] | None,
 ) -> Options | None:
     """The arguments of `jit` that concern placing and compiling, checked; None: all defaults."""
     if device is not None or backend_name is not None:
@@ -102,10 +106,11 @@ def options_of(
                 )
     flags = tuple((compiler_options or {}).items())
     check_form(blocks)
+    off = passes_off(name, passes)
     plain = in_shardings is out_shardings is UNSPECIFIED
-    if plain and not (keep_unused or inline or flags or blocks):
+    if plain and not (keep_unused or inline or flags or blocks or off):
         return None
-    return Options(in_shardings, out_shardings, keep_unused, inline, flags, blocks)
+    return Options(in_shardings, out_shardings, keep_unused, inline, flags, blocks, off)
 
 
 def placed(
@@ -134,6 +139,7 @@ def placed(
         options.keep_unused,
         options.compiler_options,
         options.blocks,
+        options.passes_off,
     )
 
 

@@ -19,6 +19,7 @@ import jaxcore
 from jaxcore import eager
 from jaxcore.ir import intern
 from jaxcore.passes.forms import arrange
+from jaxcore.passes.simplify import PASSES, simplified
 from jaxcore.verify import verify
 
 WIDTH = 3
@@ -125,7 +126,9 @@ def check(instructions: Any, seed: int) -> None:
     want = jax.jit(everything(jax, instructions))(x)
     program = jaxcore.make_jaxpr(everything(jaxcore, instructions))(x)
     verify(program)
-    got = eager.execute(intern(program), [x])
+    for off in [(), *[tuple(n for n in PASSES if n != name) for name in PASSES]]:
+        verify(simplified(program, off))  # every pass, and each by itself
+    got = eager.execute(intern(program), [x])  # with every pass
     rolled, _ = arrange(program, ("cpu",), "rolled")
     verify(rolled)
     names = sorted(want)
