@@ -11,6 +11,7 @@ import pytest
 import jaxcore
 import jaxcore.numpy as jnp
 from jaxcore import nn, random, train
+from jaxcore.train.feed import Padder, feed
 
 _compiled = []
 
@@ -43,11 +44,11 @@ def step(params, batch, mask, rate):
 def test_a_thousand_steps_with_rates_of_every_kind_compile_once(rng, lines):
     x = rng.standard_normal((10, 3), np.float32)
     data = train.ArrayData({"x": x, "y": x @ np.ones(3, np.float32)}, batch_size=4)
-    feed = train.data.feed(data, 0, 0, train.data.Padder(4))
+    batches = feed(data, 0, 0, Padder(4))
     params = {"w": np.zeros(3, np.float32), "b": np.float32(0)}
     jitted = jaxcore.jit(step)
     before = len(_compiled)
-    for item, rate in zip(itertools.islice(feed, 1000), itertools.cycle(RATES), strict=False):
+    for item, rate in zip(itertools.islice(batches, 1000), itertools.cycle(RATES), strict=False):
         params, metrics = jitted(params, item.batch.batch, item.batch.mask, rate)
         weak = jax.typeof(rate).weak_type if isinstance(rate, float | jax.Array) else False
         assert metrics["rate"].weak_type == weak  # as JAX has it: executables are shared, not types
