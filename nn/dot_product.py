@@ -84,7 +84,8 @@ def dot_product_attention(
       local_window_size: how many keys before and after its own place a query sees.
       implementation: "xla" holds all scores at once; "fused" never does (see `fused`), without
         `bias` and dropout; "cudnn" is JAX's call of cuDNN, for half precision on NVIDIA's
-        GPUs. None takes "fused" for a million scores a head and more, where it can, else "xla".
+        GPUs. None takes "fused" for a million scores a head and more, where it can, else "xla",
+        which alone can be differentiated in forward mode and twice.
       return_residual: also return logsumexp of the scores, ``(..., q, h)``, as a constant.
 
     Raises:
@@ -125,8 +126,9 @@ def dot_product_attention(
             "residual. Expected none of them, or implementation='xla'."
         )
     large = places[0] * places[1] >= _LARGE and bias is None and not (dropped or return_residual)
-    if implementation == "fused" or (implementation is None and large):
-        _groups(query, key)
+    _groups(query, key)
+    some = 0 not in query.shape and 0 not in key.shape
+    if some and (implementation == "fused" or (implementation is None and large)):
         if key_value_seq_lengths is not None:
             real = _before(key_value_seq_lengths, places[1])[..., None, None, :]
             mask = real if mask is None else both_masks(mask, real)

@@ -1,5 +1,7 @@
 """The attention function against JAX's, with all its options, and against linen's in the layers."""
 
+import functools
+
 import jax
 import jax.nn
 import jax.numpy
@@ -171,12 +173,15 @@ def test_fused_is_chosen_for_long_sequences_and_holds_no_square(monkeypatch):
 
 
 def test_fused_is_batched_and_in_half_precision():
-    f = lambda q, k, v: nn.dot_product_attention(q, k, v, is_causal=True, implementation="fused")
+    attend = functools.partial(nn.dot_product_attention, is_causal=True)
+    f = jaxcore.jit(functools.partial(attend, implementation="fused"))
     mapped = jaxcore.jit(jaxcore.vmap(f, (0, None, 1)))(QUERY, KEY[0], np.moveaxis(VALUE, 0, 1))
-    want = [nn.dot_product_attention(QUERY[i], KEY[0], VALUE[i], is_causal=True) for i in range(B)]
+    want = [jaxcore.jit(attend)(QUERY[i], KEY[0], VALUE[i]) for i in range(B)]
     np.testing.assert_allclose(mapped, np.stack(want), rtol=1e-5, atol=1e-5)
     half = [x.astype(jnp.bfloat16) for x in (QUERY, KEY, VALUE)]
     assert f(*half).dtype == jnp.bfloat16
-    close(f(*half), nn.dot_product_attention(*half, is_causal=True), tol=4e-2)
+    close(f(*half), jaxcore.jit(attend)(*half), tol=4e-2)
+    for shape in ((0, 3, 2, 4), (2, 0, 2, 4), (3, 2, 4), (1, 2, 3, 2, 4)):
+        assert jaxcore.eval_shape(f, *[jax.ShapeDtypeStruct(shape, "float32")] * 3).shape == shape
     with pytest.raises(nn.InputError, match="no bias"):
         nn.dot_product_attention(QUERY, KEY, VALUE, bias=MASK, implementation="fused")

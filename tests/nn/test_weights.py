@@ -146,6 +146,9 @@ def test_dtypes_are_those_of_like(variables, tmp_path):
     equal(nn.load(tmp_path / "a", half)[0], half)
     wide, _ = nn.load(tmp_path / "a", variables)
     assert wide["params"]["fc"]["kernel"].dtype == jnp.float32
+    types = jax.tree.map(lambda v: jax.ShapeDtypeStruct(v.shape, v.dtype), variables)
+    for like in (variables, types):
+        equal(nn.load(tmp_path / "a", like, dtype=jnp.bfloat16)[0], half)
 
 
 def test_a_model_in_several_files(variables, tmp_path):
