@@ -2,8 +2,10 @@
 
 - `Module`: `module`; what surrounds a call: `scope`, `state`; `init`: `initialize`;
   equality: `equality`; arguments: `arrays`
-- layers: `linear`, `convolution`, `pooling`, `normalization`, `stochastic`, `attention`,
-  `positions`, `containers` (`Sequential`)
+- layers: `linear`, `contraction`; `convolution`, `separable`; `pooling`, `adaptive_pooling`,
+  `resizing`, `shapes`; `normalization`, `group_normalization`, `stochastic`; `attention`,
+  `positions`; `recurrent` and `lstm` (cells), `rnn`; `containers`, `graph`; `reparametrization`
+  (layers with other parameters than they have)
 - whole models: `models`; their weights in files: `weights` (`load`, `save`); texts: `generation`,
   `beams`
 - forms: `repeat` (`Repeat`: one block many times), `vmap` (`Vmap`: many copies side by side), both
@@ -60,8 +62,16 @@ from .activations import (
     swish,
     tanh,
 )
+from .adaptive_pooling import (
+    adaptive_avg_pool,
+    adaptive_max_pool,
+    adaptive_pool,
+    global_avg_pool,
+    global_max_pool,
+)
 from .attention import MultiHeadAttention, MultiHeadDotProductAttention, SelfAttention
-from .containers import Sequential
+from .containers import BatchApply, Parallel, Residual, Sequential
+from .contraction import MLP, Bilinear, Einsum, GatedMLP, Maxout, PReLU, Scale
 from .convolution import Conv, ConvTranspose
 from .dot_product import (
     combine_masks,
@@ -83,39 +93,72 @@ from .errors import (
 )
 from .filters import merge, partition
 from .generation import generate
+from .graph import Graph, Input, Lambda, Symbol
+from .group_normalization import GroupNorm, InstanceNorm, local_response_norm, normalize
 from .linear import Dense, DenseGeneral, Embed
+from .lstm import ConvLSTMCell, LSTMCell, OptimizedLSTMCell
 from .module import Module
-from .normalization import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, RMSNorm
-from .pooling import avg_pool, max_pool, min_pool, pool
-from .positions import (
-    RelativePositionBias,
-    alibi_bias,
-    alibi_slopes,
-    rotary,
-    sinusoidal_positions,
-)
+from .normalization import BatchNorm, LayerNorm, RMSNorm
+from .pooling import avg_pool, lp_pool, max_pool, min_pool, pool, sum_pool
+from .positions import RelativePositionBias, alibi_bias, alibi_slopes, rotary, sinusoidal_positions
+from .recurrent import GRUCell, MGUCell, RNNCellBase, SimpleCell
 from .remat import Remat
+from .reparametrization import LoRA, SpectralNorm, WeightNorm
 from .repeat import Repeat
+from .resizing import (
+    Upsample,
+    channel_shuffle,
+    depth_to_space,
+    pixel_shuffle,
+    pixel_unshuffle,
+    resize,
+    space_to_depth,
+)
+from .rnn import RNN, Bidirectional, StackedCells, flip_sequences
 from .running import Variable
+from .separable import ConvLocal, DepthwiseConv, SeparableConv
+from .shapes import Flatten, Pad, Reshape, fold, unfold
 from .sharding import shardings
-from .stochastic import Dropout
+from .stochastic import AlphaDropout, Dropout, DropPath, GaussianDropout, GaussianNoise
 from .surgery import features, replace, with_input_channels
 from .vmap import Vmap
 from .weights import load, save
 
 __all__ = [
+    "AlphaDropout",
+    "BatchApply",
     "BatchNorm",
+    "Bidirectional",
+    "Bilinear",
     "Conv",
+    "ConvLSTMCell",
+    "ConvLocal",
     "ConvTranspose",
     "Dense",
     "DenseGeneral",
+    "DepthwiseConv",
+    "DropPath",
     "Dropout",
+    "Einsum",
     "Embed",
+    "Flatten",
+    "GRUCell",
+    "GatedMLP",
+    "GaussianDropout",
+    "GaussianNoise",
+    "Graph",
     "GroupNorm",
     "ImmutableVariableError",
+    "Input",
     "InputError",
     "InstanceNorm",
+    "LSTMCell",
+    "Lambda",
     "LayerNorm",
+    "LoRA",
+    "MGUCell",
+    "MLP",
+    "Maxout",
     "MissingRngError",
     "MissingVariableError",
     "Module",
@@ -123,28 +166,53 @@ __all__ = [
     "MultiHeadAttention",
     "MultiHeadDotProductAttention",
     "NameInUseError",
+    "OptimizedLSTMCell",
+    "PReLU",
+    "Pad",
+    "Parallel",
     "ParameterShapeError",
     "RMSNorm",
+    "RNN",
+    "RNNCellBase",
     "RelativePositionBias",
     "Remat",
     "Repeat",
+    "Reshape",
+    "Residual",
+    "Scale",
     "SelfAttention",
+    "SeparableConv",
     "Sequential",
+    "SimpleCell",
+    "SpectralNorm",
+    "StackedCells",
+    "Symbol",
     "UnboundModuleError",
+    "Upsample",
     "Variable",
     "Vmap",
+    "WeightNorm",
     "WeightsError",
+    "adaptive_avg_pool",
+    "adaptive_max_pool",
+    "adaptive_pool",
     "alibi_bias",
     "alibi_slopes",
     "avg_pool",
     "celu",
+    "channel_shuffle",
     "combine_masks",
+    "depth_to_space",
     "dot_product_attention",
     "dot_product_attention_weights",
     "elu",
     "features",
+    "flip_sequences",
+    "fold",
     "gelu",
     "generate",
+    "global_avg_pool",
+    "global_max_pool",
     "glu",
     "hard_sigmoid",
     "hard_silu",
@@ -154,12 +222,14 @@ __all__ = [
     "initializers",
     "leaky_relu",
     "load",
+    "local_response_norm",
     "log1mexp",
     "log_sigmoid",
     "log_softmax",
     "logmeanexp",
     "logsumexp",
     "losses",
+    "lp_pool",
     "make_attention_mask",
     "make_causal_mask",
     "max_pool",
@@ -168,12 +238,16 @@ __all__ = [
     "min_pool",
     "mish",
     "models",
+    "normalize",
     "one_hot",
     "partition",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "pool",
     "relu",
     "relu6",
     "replace",
+    "resize",
     "rotary",
     "save",
     "selu",
@@ -184,12 +258,15 @@ __all__ = [
     "soft_sign",
     "softmax",
     "softplus",
+    "space_to_depth",
     "sparse_plus",
     "sparse_sigmoid",
     "squareplus",
     "standardize",
+    "sum_pool",
     "swish",
     "tanh",
+    "unfold",
     "weights",
     "with_input_channels",
 ]

@@ -132,6 +132,10 @@ def _entry_point(fn: Callable[..., Any]) -> Callable[..., Any]:
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         frame = scope.current()
         if frame is None and is_call:
+            from .graph import Symbol, is_symbolic
+
+            if is_symbolic((args, kwargs)):
+                return Symbol(self, args, kwargs)
             raise UnboundModuleError(
                 f"{type(self).__name__} is called outside init and apply, where it has no "
                 "parameters. Use variables = module.init(key, x), then module.apply(variables, x)."

@@ -77,6 +77,8 @@ def _compound(value: Any, key: Any) -> Hashable:
         return (kind, *((key(k), key(v)) for k, v in value.items()))
     if isinstance(value, (set, frozenset)):
         return (kind, frozenset(map(key, value)))
+    if kind is slice:  # hashable since Python 3.12, and then by 1 == True
+        return (kind, key(value.start), key(value.stop), key(value.step))
     if isinstance(value, functools.partial):
         return (kind, key(value.func), key(value.args), key(value.keywords))
     if isinstance(value, types.MethodType):

@@ -1,4 +1,8 @@
-"""What `Repeat` and `Vmap` share: a block whose variables are stacked along a new first axis."""
+"""How a block's variables go through a loop or a map.
+
+`Stacked`: a set of them for each turn, along a new first axis (`Repeat`, `Vmap`). `Shared`: the
+same parameters in every turn, and state that goes from one to the next (`RNN`).
+"""
 
 from __future__ import annotations
 
@@ -70,3 +74,48 @@ class Stacked:
         """Stores the written values, which came out of the transformation stacked."""
         for path, value in zip(self._written, values, strict=True):
             self._frame.run.put(path, value, type(self._frame.module).__name__)
+
+
+class Shared:
+    """A block's variables in a loop over `n` steps that all use the same ones.
+
+    `state` is what the steps may write, and is carried; `keys` are one set a step, to scan over;
+    `call` runs the block once inside, and `write` stores what came out.
+    """
+
+    def __init__(self, frame: Frame, block: Module, n: int):
+        self._frame = frame
+        self._count = frame.count
+        self._under = scope.child_path(block)
+        given, self._prepared = frame.run.leaves(self._under)
+        carried = lambda path: path[0] != "params" and frame.run.mutable(path[0])
+        self.state = [value for path, value in given.items() if carried(path)]
+        self._carried = [path for path in given if carried(path)]
+        self._given = {path: value for path, value in given.items() if not carried(path)}
+        self._sown: list[Path] = []
+        self.keys = {name: random.split(key, n) for name, key in frame.stream_keys().items()}
+
+    def call(
+        self, state: list[Any], keys: Any, block: Callable[[], Any]
+    ) -> tuple[Any, list[Any], list[Any]]:
+        """``(block(), the state after it, what it sowed)``."""
+        frame = self._frame
+        known = dict(zip(self._carried, state, strict=True))
+        outer, frame.keys, frame.count = frame.keys, keys, self._count
+        try:
+            with frame.run.layer(
+                under=self._under, given=self._given | known, prepared=self._prepared
+            ) as layer:
+                out = block()
+        finally:
+            frame.keys = outer
+        written = layer.values
+        self._sown = [path for path in written if path not in known]
+        state = [written.get(path, value) for path, value in known.items()]
+        return out, state, [written[path] for path in self._sown]
+
+    def write(self, state: list[Any], sown: list[Any]) -> None:
+        """Stores the state after the last step, and what all steps sowed, stacked."""
+        kind = type(self._frame.module).__name__
+        for path, value in zip((*self._carried, *self._sown), (*state, *sown), strict=True):
+            self._frame.run.put(path, value, kind)

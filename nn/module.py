@@ -303,10 +303,28 @@ class Module(ModuleClass):
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
 
+    def __reduce__(self) -> Any:
+        """Leaves out fields that have their default, which may be a closure and not picklable."""
+        defaults = dict(type(self)._defaults)
+        unset = object()
+        state = {
+            name: value
+            for name, value in self.__getstate__().items()
+            if value is not defaults.get(name, unset)
+        }
+        return _restored, (type(self), state)
+
     def __repr__(self) -> str:
         from .display import tree_repr
 
         return tree_repr(self)
+
+
+def _restored(cls: type[Module], state: dict[str, Any]) -> Module:
+    module = object.__new__(cls)
+    vars(module).update(dict(cls._defaults))
+    vars(module).update(state)
+    return module
 
 
 as_module_class(Module)

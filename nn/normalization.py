@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -11,7 +10,6 @@ from jaxcore import Array, lax
 
 from . import initializers
 from .dtypes import as_array, at_least_float32, compute_dtype
-from .errors import InputError, where
 from .linear import need_rank
 from .module import Module
 
@@ -95,8 +93,20 @@ class BatchNorm(Module):
       use_running_average: overrides the mode; by default ``not training``.
       axis: the feature axis or axes; all others are averaged over.
       axis_name: also average over this mapped axis (of `vmap`, or of devices).
+      unbiased: keep n / (n - 1) times the batch's variance.
+
+    From PyTorch: ``BatchNorm2d(c)`` is ``BatchNorm(momentum=0.9, unbiased=True)`` (its momentum 0.1
+    is the share of the new). From Keras: ``BatchNorm(epsilon=1e-3)``.
 
     Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167
+
+    >>> import jaxcore.numpy as jnp
+    >>> from jaxcore import nn, random
+    >>> layer, x = nn.BatchNorm(momentum=0.5), jnp.array([[1.0], [3.0]])
+    >>> variables = layer.init(random.key(0), x)
+    >>> y, updates = layer.apply(variables, x, train=True, mutable=["batch_stats"])
+    >>> updates["batch_stats"]["mean"].tolist()
+    [1.0]
     """
 
     use_running_average: bool | None = None
@@ -112,6 +122,7 @@ class BatchNorm(Module):
     axis_name: str | None = None
     axis_index_groups: Any = None
     use_fast_variance: bool = True
+    unbiased: bool = False
 
     uses_rng: ClassVar[bool] = False
 
@@ -139,18 +150,39 @@ class BatchNorm(Module):
             fast=self.use_fast_variance,
         )
         if not self.initializing:
-            keep = self.momentum
+            keep, kept = self.momentum, batch_var
+            if self.unbiased:
+                kept = kept * self._correction(x, axes, mask)
             mean.value = keep * mean.value + (1 - keep) * batch_mean
-            var.value = keep * var.value + (1 - keep) * batch_var
+            var.value = keep * var.value + (1 - keep) * kept
         return _affine(self, x, batch_mean, batch_var, axes, features)
+
+    def _correction(self, x: Array, axes: Sequence[int], mask: Array | None) -> Array:
+        """n / (n - 1) for the n values that a feature has in the batch; 1 of a single one."""
+        counted = jnp.ones(x.shape, jnp.float32) if mask is None else mask
+        n = jnp.sum(jnp.broadcast_to(counted, x.shape).astype(jnp.float32), axes)
+        if self.axis_name is not None:
+            n = lax.psum(n, self.axis_name, axis_index_groups=self.axis_index_groups)
+        return n / jnp.maximum(n - 1, 1)
 
 
 class LayerNorm(Module):
     """Normalises each example over its features: ``(..., features)`` to mean 0 and variance 1.
 
+    ``(x - mean) / √(variance + epsilon) · scale + bias``.
+
     Parameters: ``scale``, ``bias``, of the `feature_axes`' shape.
 
+    From PyTorch: ``epsilon=1e-5``; ``LayerNorm((h, w))`` is ``reduction_axes=(-2, -1),
+    feature_axes=(-2, -1)``. From Keras: ``epsilon=1e-3``.
+
     Ba et al. 2016, https://arxiv.org/abs/1607.06450
+
+    >>> import jaxcore.numpy as jnp
+    >>> from jaxcore import nn, random
+    >>> y, _ = nn.LayerNorm().init_with_output(random.key(0), jnp.array([[1.0, 3.0]]))
+    >>> print(y.round(3))
+    [[-1.  1.]]
     """
 
     epsilon: float = 1e-6
@@ -185,9 +217,20 @@ class LayerNorm(Module):
 class RMSNorm(Module):
     """Divides each example by the root mean square of its features; `LayerNorm` without centring.
 
+    ``x / √(mean(x²) + epsilon) · scale``.
+
     Parameters: ``scale``, of the `feature_axes`' shape.
 
+    From PyTorch: its default epsilon is that of the dtype, 1.2e-7 for float32. Gemma's scale is
+    ours minus 1.
+
     Zhang and Sennrich 2019, https://arxiv.org/abs/1910.07467
+
+    >>> import jaxcore.numpy as jnp
+    >>> from jaxcore import nn, random
+    >>> y, _ = nn.RMSNorm().init_with_output(random.key(0), jnp.array([[2.0, 2.0]]))
+    >>> print(y.round(3))
+    [[1. 1.]]
     """
 
     epsilon: float = 1e-6
@@ -210,75 +253,3 @@ class RMSNorm(Module):
         if self.axis_name is not None and not self.initializing:
             square = lax.pmean(square, self.axis_name, axis_index_groups=self.axis_index_groups)
         return _affine(self, x, None, square, axes, features)
-
-
-class GroupNorm(Module):
-    """Normalises groups of channels of each example: ``(batch, *spatial, channels)``.
-
-    Give `num_groups`, or ``num_groups=None`` and the channels in one group as `group_size`.
-
-    Parameters: ``scale``, ``bias``, both ``(channels,)``.
-
-    Wu and He 2018, https://arxiv.org/abs/1803.08494
-    """
-
-    num_groups: int | None = 32
-    group_size: int | None = None
-    epsilon: float = 1e-6
-    dtype: Any = None
-    param_dtype: Any = jnp.float32
-    use_bias: bool = True
-    use_scale: bool = True
-    bias_init: Init = initializers.zeros
-    scale_init: Init = initializers.ones
-    use_fast_variance: bool = True
-
-    uses_rng: ClassVar[bool] = False
-
-    def __call__(self, x: Array) -> Array:
-        x = need_rank(self, x, 2, "(batch, ..., channels)")
-        channels = x.shape[-1]
-        if (self.num_groups is None) == (self.group_size is None):
-            raise InputError(
-                f"{where(self.path, 'GroupNorm')}: num_groups={self.num_groups} and group_size="
-                f"{self.group_size}. Expected exactly one of them; for group_size pass "
-                "num_groups=None."
-            )
-        groups = self.num_groups or max(1, channels // (self.group_size or 1))
-        if channels % groups or (self.group_size and channels % self.group_size):
-            raise InputError(
-                f"{where(self.path, 'GroupNorm')}: {channels} channels do not split evenly with "
-                f"num_groups={self.num_groups}, group_size={self.group_size}. Expected a divisor "
-                f"of {channels}."
-            )
-        middle = math.prod(x.shape[1:-1])
-        split = x.reshape(x.shape[0], middle, groups, channels // groups)
-        mean, var = moments(split, (1, 3), fast=self.use_fast_variance)
-        mean, var = (jnp.repeat(v, channels // groups, axis=1) for v in (mean, var))
-        return _affine(self, x, mean, var, tuple(range(1, x.ndim - 1)), (x.ndim - 1,))
-
-
-class InstanceNorm(Module):
-    """Normalises every channel of each example over its spatial axes.
-
-    Parameters: ``scale``, ``bias``, both ``(channels,)``.
-
-    Ulyanov et al. 2016, https://arxiv.org/abs/1607.08022
-    """
-
-    epsilon: float = 1e-6
-    dtype: Any = None
-    param_dtype: Any = jnp.float32
-    use_bias: bool = True
-    use_scale: bool = True
-    bias_init: Init = initializers.zeros
-    scale_init: Init = initializers.ones
-    use_fast_variance: bool = True
-
-    uses_rng: ClassVar[bool] = False
-
-    def __call__(self, x: Array) -> Array:
-        x = need_rank(self, x, 3, "(batch, *spatial, channels)")
-        axes = tuple(range(1, x.ndim - 1))
-        mean, var = moments(x, axes, fast=self.use_fast_variance)
-        return _affine(self, x, mean, var, axes, (x.ndim - 1,))

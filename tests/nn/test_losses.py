@@ -1,4 +1,4 @@
-"""Losses against optax, metrics against scikit-learn and NumPy."""
+"""Losses against optax, and against formulas where it has none."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import optax
 import pytest
+from layer_table import QUICK
 
 import jaxcore
 import jaxcore.nn as nn
@@ -19,7 +20,26 @@ def normal(*shape):
 LOGITS, LABELS = normal(5, 4), jnp.array([0, 3, 1, 2, 3])
 PROBABILITIES = jax.nn.softmax(normal(5, 4) * 2)
 BINARY = jnp.asarray(np.random.default_rng(3).integers(0, 2, (5, 4)), jnp.float32)
+WEIGHTS = jnp.array([0.5, 1.0, 2.0, 3.0])
+PADDINGS = (
+    (jnp.arange(7)[None] >= jnp.array([7, 6, 3, 5])[:, None]).astype(jnp.float32),
+    (jnp.arange(3)[None] >= jnp.array([3, 3, 2, 0])[:, None]).astype(jnp.float32),
+)
 L = nn.losses
+
+
+def weighted(logits, labels):
+    return -(WEIGHTS[None] * labels * jax.nn.log_softmax(logits)).sum(-1)
+
+
+def distance(a, b):
+    return jnp.sqrt(((a - b) ** 2).sum(-1))
+
+
+def tversky(p, t, alpha, beta):
+    hit, false, missed = ((v).sum(1) for v in (p * t, p * (1 - t), (1 - p) * t))
+    return 1 - hit / (hit + alpha * false + beta * missed)
+
 
 # ours, optax's, arguments
 LOSSES = {
@@ -79,6 +99,154 @@ LOSSES = {
         (jax.nn.log_softmax(LOGITS), LABELS),
     ),
     "cosine": (L.cosine_distance, optax.cosine_distance, (LOGITS, PROBABILITIES)),
+    "cosine_similarity": (L.cosine_similarity, optax.cosine_similarity, (LOGITS, BINARY + 1)),
+    "smooth_labels": (
+        lambda x, y: L.softmax_cross_entropy(x, L.smooth_labels(y, 0.2)),
+        lambda x, y: optax.softmax_cross_entropy(x, optax.smooth_labels(y, 0.2)),
+        (LOGITS, PROBABILITIES),
+    ),
+    "class weights": (
+        lambda x, y: L.softmax_cross_entropy(x, y, class_weights=WEIGHTS, label_smoothing=0.1),
+        lambda x, y: weighted(x, optax.smooth_labels(jax.nn.one_hot(y, 4), 0.1)),
+        (LOGITS, LABELS),
+    ),
+    "class weights, soft": (
+        lambda x, y: L.softmax_cross_entropy(x, y, class_weights=WEIGHTS),
+        lambda x, y: weighted(x, y),
+        (LOGITS, PROBABILITIES),
+    ),
+    "ignore index": (
+        lambda x, y: L.softmax_cross_entropy_with_integer_labels(
+            x, jnp.where(y == 3, -100, y), ignore_index=-100, label_smoothing=0.1
+        ),
+        lambda x, y: (
+            (y != 3)
+            * optax.softmax_cross_entropy(x, optax.smooth_labels(jax.nn.one_hot(y, 4), 0.1))
+        ),
+        (LOGITS, LABELS),
+    ),
+    "nll, ignore index": (
+        lambda x, y: L.negative_log_likelihood(x, jnp.where(y == 3, 99, y), ignore_index=99),
+        lambda x, y: -(x * jax.nn.one_hot(y, 4)).sum(-1) * (y != 3),
+        (LOGITS, LABELS),
+    ),
+    "binary, smoothed": (
+        lambda x, y: L.sigmoid_binary_cross_entropy(x, y, 0.2),
+        lambda x, y: optax.sigmoid_binary_cross_entropy(x, 0.8 * y + 0.1),
+        (LOGITS, BINARY),
+    ),
+    "binary, pos_weight": (
+        lambda x, y: L.sigmoid_binary_cross_entropy(x, y, pos_weight=3.0),
+        lambda x, y: optax.sigmoid_binary_cross_entropy(x, y) * (1 + 2 * y),
+        (LOGITS * 9, BINARY),
+    ),
+    "binary, probabilities": (
+        lambda x, y: L.binary_cross_entropy(jax.nn.sigmoid(x), y),
+        optax.sigmoid_binary_cross_entropy,
+        (LOGITS, BINARY),
+    ),
+    "focal, softmax": (
+        lambda x, y: L.softmax_focal_loss(x, y, alpha=WEIGHTS),
+        lambda x, y: (
+            -(
+                jax.nn.one_hot(y, 4)
+                * WEIGHTS[None]
+                * (1 - jax.nn.softmax(x)) ** 2
+                * jax.nn.log_softmax(x)
+            ).sum(-1)
+        ),
+        (LOGITS, LABELS),
+    ),
+    "squared_hinge": (
+        L.squared_hinge,
+        lambda x, y: optax.hinge_loss(x, y) ** 2,
+        (LOGITS, 2 * BINARY - 1),
+    ),
+    "multiclass_hinge": (L.multiclass_hinge, optax.losses.multiclass_hinge_loss, (LOGITS, LABELS)),
+    "smooth_l1": (
+        lambda a, b: L.smooth_l1(a, b, 0.5),
+        lambda a, b: optax.huber_loss(a, b, delta=0.5) / 0.5,
+        (LOGITS, BINARY),
+    ),
+    "quantile": (
+        lambda a, b: L.quantile(a, b, 0.8),
+        lambda a, b: jnp.where(b > a, 0.8 * (b - a), 0.2 * (a - b)),
+        (LOGITS, BINARY),
+    ),
+    "absolute_percentage": (
+        L.absolute_percentage_error,
+        lambda a, b: 100 * abs(a - b) / abs(b),
+        (LOGITS, BINARY + 1),
+    ),
+    "squared_log": (
+        lambda a, b: L.squared_log_error(a * a, b),
+        lambda a, b: jnp.log((1 + a * a) / (1 + b)) ** 2,
+        (LOGITS, BINARY),
+    ),
+    "gaussian": (
+        lambda a, b: L.gaussian_nll(a, b, 1 + b, full=True),
+        lambda a, b: -jax.scipy.stats.norm.logpdf(b, a, jnp.sqrt(1 + b)),
+        (LOGITS, BINARY),
+    ),
+    "gaussian_kl": (
+        L.gaussian_kl,
+        lambda a, b: 0.5 * (jnp.exp(b) + a**2 - 1 - b),
+        (LOGITS, PROBABILITIES),
+    ),
+    "poisson": (L.poisson_nll, lambda x, y: jnp.exp(x) - y * x, (LOGITS, BINARY)),
+    "poisson, rate": (
+        lambda x, y: L.poisson_nll(x * x + 1, y, log_input=False),
+        lambda x, y: x * x + 1 - y * jnp.log(x * x + 1),
+        (LOGITS, BINARY),
+    ),
+    "bernoulli": (L.bernoulli_nll, optax.sigmoid_binary_cross_entropy, (LOGITS, BINARY)),
+    "triplet": (
+        lambda x, y: L.triplet_margin(x, y, jnp.roll(x, 1, 0)),
+        lambda x, y: optax.losses.triplet_margin_loss(x, y, jnp.roll(x, 1, 0)),
+        (LOGITS, PROBABILITIES),
+    ),
+    "contrastive": (
+        lambda x, y: L.contrastive(x, y, LABELS > 1, margin=2.0),
+        lambda x, y: (
+            0.5
+            * jnp.where(LABELS > 1, distance(x, y) ** 2, jnp.maximum(0, 2 - distance(x, y)) ** 2)
+        ),
+        (LOGITS, PROBABILITIES),
+    ),
+    "cosine_embedding": (
+        lambda x, y: L.cosine_embedding(x, y, jnp.where(LABELS > 1, 1, -1), 0.1),
+        lambda x, y: jnp.where(
+            LABELS > 1,
+            optax.cosine_distance(x, y),
+            jnp.maximum(0, optax.cosine_similarity(x, y) - 0.1),
+        ),
+        (LOGITS, PROBABILITIES),
+    ),
+    "margin_ranking": (
+        lambda x, y: L.margin_ranking(x, y, 2 * BINARY - 1, 0.1),
+        lambda x, y: jax.nn.relu(0.1 - (2 * BINARY - 1) * (x - y)),
+        (LOGITS, PROBABILITIES),
+    ),
+    "ntxent": (
+        lambda x, y: L.ntxent(x, y).sum() / 4,
+        lambda x, y: optax.losses.ntxent(x, y),
+        (normal(4, 3), jnp.array([0, 1, 0, 1])),
+    ),
+    "tversky": (
+        lambda x, y: L.tversky(jax.nn.sigmoid(x), y, 0.3, 0.7),
+        lambda x, y: tversky(jax.nn.sigmoid(x), y, 0.3, 0.7),
+        (LOGITS, BINARY),
+    ),
+    "dice": (
+        lambda x, y: L.dice(jax.nn.sigmoid(x), y),
+        lambda x, y: tversky(jax.nn.sigmoid(x), y, 0.5, 0.5),
+        (LOGITS, BINARY),
+    ),
+    "ctc": (
+        lambda x, y: L.ctc(x, PADDINGS[0], y, PADDINGS[1]),
+        lambda x, y: optax.ctc_loss(x, PADDINGS[0], y, PADDINGS[1]),
+        (normal(4, 7, 5), jnp.array([[1, 2, 2], [3, 3, 1], [4, 1, 0], [2, 0, 0]])),
+    ),
 }
 
 
@@ -90,8 +258,8 @@ def test_losses():
             out[name] = f(x, y), grad(lambda x, f=f, y=y: (f(x, y) ** 2).sum())(x)
         return out
 
-    got = jaxcore.jit(lambda: evaluate(0, jaxcore.grad))()
-    expected = jax.jit(lambda: evaluate(1, jax.grad))()
+    got = jaxcore.jit(lambda: evaluate(0, jaxcore.grad), compiler_options=QUICK)()
+    expected = jax.jit(lambda: evaluate(1, jax.grad), compiler_options=QUICK)()
     for name in LOSSES:
         for a, b in zip(got[name], expected[name], strict=True):
             assert a.shape == b.shape, name
@@ -110,28 +278,58 @@ def test_losses_are_float32_inside():
     )
 
 
-def test_metrics_add_up_over_unequal_batches():
-    M = nn.metrics
-    weights = jnp.array([1.0, 1.0, 0.0, 1.0, 0.0])
-    whole = M.accuracy(LOGITS, LABELS)
-    parts = M.accuracy(LOGITS[:2], LABELS[:2]).merge(M.accuracy(LOGITS[2:], LABELS[2:]))
-    assert float(whole) == float(parts) == np.mean(np.argmax(LOGITS, -1) == LABELS)
-    kept = np.asarray(weights, bool)
-    np.testing.assert_allclose(
-        float(M.accuracy(LOGITS, LABELS, weights)),
-        np.mean((np.argmax(LOGITS, -1) == LABELS)[kept]),
+def test_one_number_of_many():
+    loss, weights = jnp.array([1.0, 3.0, jnp.nan]), jnp.array([3.0, 1.0, 5.0])
+    kept = jnp.array([True, True, False])
+    assert float(L.reduce(loss, weights, kept)) == 1.5
+    assert float(L.reduce(loss, weights, kept, "sum")) == 6
+    assert float(L.reduce(loss, weights, kept, "batch_mean")) == 3
+    np.testing.assert_array_equal(L.reduce(loss, weights, kept, "none"), [3, 3, 0])
+    rows = jnp.ones((2, 3)).at[0].set(5)
+    assert float(L.reduce(rows, jnp.array([1.0, 3.0]))) == 2
+    grad = jaxcore.grad(lambda x: L.reduce(x, where=jnp.zeros(3, bool)))(loss)
+    np.testing.assert_array_equal(grad, np.zeros(3))
+    assert float(L.reduce(jnp.zeros(0))) == 0
+
+
+def test_cross_entropy_as_pytorch_has_it():
+    # torch.nn.functional.cross_entropy(x, y, weight, ignore_index=1, label_smoothing=0.1)
+    x = jnp.array([[0.5, -1.0, 2.0], [1.0, 0.0, -0.5], [0.2, 0.3, 0.1]])
+    y, weight = jnp.array([2, 1, 0]), jnp.array([1.0, 2.0, 4.0])
+    loss = L.softmax_cross_entropy_with_integer_labels(
+        x, y, label_smoothing=0.1, class_weights=weight, ignore_index=1
     )
-    assert float(M.top_k_accuracy(LOGITS, LABELS, 4)) == 1.0
-    assert float(M.top_k_accuracy(LOGITS, LABELS, 1)) == float(whole)
-    assert float(M.binary_accuracy(LOGITS, BINARY)) == np.mean((LOGITS > 0) == (BINARY > 0))
-    assert np.isnan(float(M.Mean.of(jnp.ones(2), jnp.zeros(2))))
-    confusion = M.Confusion.of(LOGITS[:2], LABELS[:2]).merge(M.Confusion.of(LOGITS[2:], LABELS[2:]))
-    sklearn = pytest.importorskip("sklearn.metrics")
-    guess = np.argmax(LOGITS, -1)
-    np.testing.assert_array_equal(confusion.result, sklearn.confusion_matrix(LABELS, guess))
-    expected = sklearn.precision_recall_fscore_support(LABELS, guess, zero_division=0)
-    for got, right in zip((confusion.precision, confusion.recall, confusion.f1), expected[:3]):
-        np.testing.assert_allclose(got, right, rtol=1e-6)
-    moments = M.Moments.of(LOGITS[:2]).merge(M.Moments.of(LOGITS[2:]))
-    np.testing.assert_allclose(moments.result, (LOGITS.mean(), LOGITS.var()), rtol=1e-5)
-    assert len(jax.tree.leaves(jaxcore.jit(M.accuracy)(LOGITS, LABELS))) == 2
+    got = L.reduce(loss, reduction="sum") / jnp.sum(weight[y] * (y != 1))
+    np.testing.assert_allclose(got, 0.4861123561859131, rtol=1e-5)
+
+
+def test_penalties():
+    params = {"a": {"kernel": jnp.array([1.0, -2.0]), "bias": jnp.array([3.0])}}
+    assert float(L.l1(params)) == 3 and float(L.l2(params, "**")) == 14
+    assert float(L.l2(params, "nothing/*")) == 0
+
+
+MISTAKES = {
+    "reduction": (lambda: L.reduce(LOGITS, reduction="avg"), ["'avg'", "'batch_mean'"]),
+    "weights": (lambda: L.reduce(LOGITS, LOGITS[0]), ["weights have shape (4,)", "(5, 4)"]),
+    "class weights": (
+        lambda: L.softmax_cross_entropy(LOGITS, LABELS, class_weights=WEIGHTS[:2]),
+        ["class_weights have shape (2,)", "(4,)"],
+    ),
+    "shapes": (lambda: L.dice(LOGITS, LABELS), ["dice", "(5,)", "(5, 4)"]),
+    "ntxent": (lambda: L.ntxent(LOGITS, LABELS[:2]), ["(5, 4)", "(2,)"]),
+    "pairs": (lambda: L.contrastive(LOGITS, LOGITS, BINARY), ["(5, 4)", "Expected (5,)"]),
+    "ctc": (
+        lambda: L.ctc(LOGITS, LOGITS, LABELS, LABELS),
+        ["logits (5, 4)", "(batch, time, classes)"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistake(name):
+    run, parts = MISTAKES[name]
+    with pytest.raises(nn.InputError) as caught:
+        run()
+    for part in parts:
+        assert part in str(caught.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import pickle
@@ -117,7 +118,8 @@ def test_modules_are_frozen_and_say_what_to_do():
 
 def test_modules_pickle_and_print_as_a_tree():
     module = nn.Sequential([nn.Dense(4), nn.relu, Deep(2)])
-    assert pickle.loads(pickle.dumps(Deep(2))) == Deep(2)
+    for value in (Deep(2), nn.Dense(3, use_bias=False), nn.Sequential([nn.Conv(4, (3,)), nn.relu])):
+        assert pickle.loads(pickle.dumps(value)) == value == copy.deepcopy(value)
     assert repr(module) == (
         "Sequential(\n  layers=[\n    Dense(features=4),\n    relu,\n    Deep(n=2),\n  ],\n)"
     )

@@ -1,4 +1,4 @@
-"""Initialisers, ``init(key, shape, dtype) -> array``: JAX's names, arguments, defaults and bits."""
+"""The initialisers of JAX: its names, arguments, defaults and bits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jax.nn.initializers import Initializer
 import jaxcore.numpy as jnp
 from jaxcore import Array, lax, random
 
-from .errors import InputError
+from ..errors import InputError
 
 Axes = int | Sequence[int]
 
