@@ -96,11 +96,16 @@ class Snapshot(NamedTuple):
 
 def snapshot(state: Any) -> Snapshot:
     """Copy a state to the host, so that the next step may consume it while it is written."""
+    from jaxcore.experimental import multihost_utils
+
     leaves, keys = dict(leaf_paths(state)), {}
     for name, leaf in leaves.items():
         if _is_key(leaf):
             keys[name] = str(random.key_impl(leaf))
             leaves[name] = random.key_data(leaf)
+    for name, leaf in leaves.items():
+        if not getattr(leaf, "is_fully_addressable", True):  # parts lie in other processes
+            leaves[name] = multihost_utils.process_allgather(leaf, tiled=True)
     for leaf in leaves.values():  # all transfers at once
         if hasattr(leaf, "copy_to_host_async"):
             leaf.copy_to_host_async()

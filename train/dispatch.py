@@ -12,12 +12,11 @@ from jaxcore import tree
 
 from .errors import ScalarLossError
 from .feed import Feed
+from .layout import Layout
 from .metrics import Metric
 from .plan import Plan
 from .state import State
 from .step import make_step
-
-Place = Callable[..., Any]
 
 
 class Masking:
@@ -48,17 +47,15 @@ class Dispatcher:
     Args:
       feed: the batches of the run, in order.
       steps_per_call: how many steps one call makes, where that many are wanted.
-      place: `(batch, mask, stacked) -> (batch, mask)`, onto the devices.
-      options: further arguments of `make_step`.
+      layout: of several devices.
     """
 
     def __init__(
-        self, feed: Iterator[Feed], steps_per_call: int, place: Place | None, **options: Any
+        self, feed: Iterator[Feed], steps_per_call: int, layout: Layout | None = None
     ) -> None:
         self._feed = feed
         self._steps_per_call = steps_per_call
-        self._place = place
-        self._options = options
+        self._layout = layout
         self._queue: deque[Feed] = deque()
         self._plans: list[tuple[Plan, dict[int, Masking]]] = []
         self._plan: Plan | None = None
@@ -98,11 +95,11 @@ class Dispatcher:
             batch = tree.map(lambda *leaves: np.stack(leaves), *(p.batch for p in pieces))
             mask = np.stack([p.mask for p in pieces])
             full = bool(mask.all())
-        if self._place is not None:
-            batch, mask = self._place(batch, mask, len(items) > 1)
-        return self._step(len(items))(state, batch, mask, full)
+        if self._layout is not None:
+            batch, mask = self._layout.put_batch(batch, mask, len(items) > 1)
+        return self._step(len(items), state)(state, batch, mask, full)
 
-    def _step(self, count: int) -> Masking:
+    def _step(self, count: int, state: State) -> Masking:
         """The step of the current plan that makes `count` steps at once."""
         assert self._plan is not None
         made = next((made for plan, made in self._plans if plan.same(self._plan)), None)
@@ -110,14 +107,19 @@ class Dispatcher:
             made = {}
             self._plans.append((self._plan, made))
         if count not in made:
-            made[count] = self._make(count)
+            made[count] = self._make(count, state)
         return made[count]
 
-    def _make(self, steps_per_call: int) -> Masking:
+    def _make(self, steps_per_call: int, state: State) -> Masking:
         assert self._plan is not None
         task, accumulate = self._plan
+        placed = None
+        if self._layout is not None:  # the new state lies where the old one did
+            placed = self._layout.of_state(state), self._layout.whole
         return Masking(
-            make_step(task, accumulate=accumulate, steps_per_call=steps_per_call, **self._options)
+            make_step(
+                task, accumulate=accumulate, steps_per_call=steps_per_call, out_shardings=placed
+            )
         )
 
 

@@ -99,8 +99,14 @@ class Padder:
     takes them out of the objective. Axes that `buckets` names are filled up with its value.
     """
 
-    def __init__(self, rows: int | None = None, buckets: BatchBuckets | None = None) -> None:
-        self.rows = rows
+    def __init__(
+        self,
+        rows: int | None = None,
+        buckets: BatchBuckets | None = None,
+        multiple: int = 1,
+    ) -> None:
+        self._multiple = multiple
+        self.rows = None if rows is None else -(-rows // multiple) * multiple
         self._buckets = buckets
         self._form: Any = None
         self._full: tuple[Any, np.ndarray] | None = None  # what a full batch is, and its mask
@@ -116,7 +122,7 @@ class Padder:
         batch = tree.unflatten(structure, leaves)
         rows = batch_rows(batch)
         if self.rows is None:
-            self.rows = rows
+            self.rows = -(-rows // self._multiple) * self._multiple
         form = self._form_of(batch)
         if self._form is None:
             self._form = form

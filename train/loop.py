@@ -34,6 +34,7 @@ class Loop:
       measure: `(source, state, prefix) -> {"val/loss": ...}`.
       val: {prefix: source} of what is validated on.
       log_every, validate_every: intervals.
+      place: puts a changed state onto the devices.
       at_least: no stop is granted before, except by `until` or at once.
     """
 
@@ -45,6 +46,7 @@ class Loop:
     log_every: Duration
     validate_every: Duration
     at_least: Unit | None = None
+    place: Callable[[State], State] = lambda state: state
 
     def plan(self, plan: Plan, epoch: int) -> Plan:
         """What the step of an epoch is made from, as the callbacks want it."""
@@ -77,7 +79,7 @@ class Loop:
                 if run.batch == 0:
                     plan = self.plan(first, run.epoch)
                     if not plan.same(run.plan):
-                        run.state = carry_over(run.state, plan.task, run.example)
+                        run.state = self.place(carry_over(run.state, plan.task, run.example))
                         run.plan = plan
                         step.use(plan)
                     self._tell(run, "on_epoch_start")

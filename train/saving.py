@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jaxcore
+
 from .checkpoint import save_checkpoint, snapshot
 
 
@@ -30,8 +32,10 @@ class Saver:
     def save(self, path: Path, state: Any, info: Mapping[str, Any]) -> list[Path]:
         """Begin to write a checkpoint; returns those that have been finished meanwhile."""
         finished = self.wait()
-        arrays = snapshot(state)
+        arrays = snapshot(state)  # in every process: parts may lie in all of them
         self._path = path
+        if jaxcore.process_index() > 0:
+            return [*finished, path]
         self._thread = threading.Thread(
             target=self._write, args=(path, arrays, info), name="jaxcore-checkpoint"
         )

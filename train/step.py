@@ -69,7 +69,12 @@ def _two_keys(key: jaxcore.Array) -> tuple[jaxcore.Array, jaxcore.Array]:
 
 
 def make_step(
-    task: Task, *, accumulate: int = 1, steps_per_call: int = 1, donate: bool = True
+    task: Task,
+    *,
+    accumulate: int = 1,
+    steps_per_call: int = 1,
+    donate: bool = True,
+    out_shardings: Any = None,
 ) -> Step:
     """Compile a task's update to `state, metrics = step(state, batch, mask=None)`.
 
@@ -80,6 +85,7 @@ def make_step(
         axis of this length, and the metrics are merged.
       donate: let the step reuse the old state's memory. The state passed in is then gone, so
         always rebind it; with False it survives, at twice the memory.
+      out_shardings: of the new state and of the metrics, where several devices train.
 
     Returns:
       The step. `mask` is (rows,) bool, False on rows that are padding.
@@ -126,8 +132,9 @@ def make_step(
         state, stacked = lax.scan(lambda s, xs: one(s, *xs), state, (batches, masks))
         return state, reduce_stacked(stacked)
 
+    placed = {} if out_shardings is None else {"out_shardings": out_shardings}
     compiled = jaxcore.jit(
-        one if steps_per_call == 1 else several, donate_argnums=(0,) if donate else ()
+        one if steps_per_call == 1 else several, donate_argnums=(0,) if donate else (), **placed
     )
 
     def step(state: State, batch: Any, mask: Any | None = None) -> tuple[State, dict[str, Metric]]:

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+import jaxcore
 import jaxcore.numpy as jnp
 from jaxcore import random, tree
+from jaxcore.sharding import Mesh, PartitionSpec
 
 from .buckets import BatchBuckets, Rules
 from .callbacks import (
@@ -33,6 +35,7 @@ from .errors import TrainError, explain
 from .feed import Padder, feed
 from .history import History
 from .iterables import as_source, example_batch
+from .layout import Layout, check_agreement
 from .loggers import CSVLogger, Logger
 from .loop import Loop
 from .metrics import Metrics, merge_metrics
@@ -101,6 +104,8 @@ class Trainer:
         They are filled up to the next power of two (or listed size), so that a few compiled steps
         serve all lengths. What is added is the loss's to leave out: fill up with a value that says
         so, and return `Weighted(values, tokens >= 0)`.
+      mesh: devices to train on together, with an axis "data" for the rows of a batch.
+      shard: how parameters are divided among them: "fsdp", or {glob: PartitionSpec}; see `Layout`.
       prefetch: batches that a thread makes ready ahead.
       save_in_background: whether training goes on while a checkpoint is written.
       console: where to print; None means the standard output.
@@ -124,6 +129,8 @@ class Trainer:
         fast_dev_run: int = 0,
         num_sanity_val_steps: int = 2,
         buckets: Rules | None = None,
+        mesh: Mesh | None = None,
+        shard: Mapping[str, PartitionSpec] | str | None = None,
         prefetch: int = 0,
         save_in_background: bool = True,
         console: Console | None = None,
@@ -158,9 +165,10 @@ class Trainer:
         self.fast_dev_run = int(fast_dev_run)
         self.num_sanity_val_steps = num_sanity_val_steps
         self.buckets = None if buckets is None else BatchBuckets(buckets)
+        self.layout = None if mesh is None else Layout(mesh, shard)
         self.prefetch = prefetch
         self.save_in_background = save_in_background
-        self.console = console or Console()
+        self.console = console or Console(quiet=jaxcore.process_index() > 0)
         self.interrupted: Run | None = None
         self._steps: Any = weakref.WeakKeyDictionary()
 
@@ -225,18 +233,19 @@ class Trainer:
                 self._try_validation(task, run.state, val_sources)
             # The example's rows: a resumed run may begin with the short batch.
             rows = getattr(source, "batch_size", None) or batch_rows(run.example)
-            padder = Padder(rows, self.buckets)
+            padder = self._padder(rows)
             counted = task.tokens if run.counts_tokens else None
             items = prefetch(feed(source, run.epoch, run.batch, padder, counted), self.prefetch)
             loop = Loop(
                 callbacks=callbacks,
-                dispatcher=Dispatcher(items, self.steps_per_call, None),
+                dispatcher=Dispatcher(items, self.steps_per_call, self.layout),
                 saver=Saver(self.save_in_background),
                 measure=functools.partial(self._measure, task),
                 val=val_sources,
                 log_every=log_every,
                 validate_every=self.validate_every,
                 at_least=at_least,
+                place=self._placed,
             )
             self.interrupted = run
             loop.run(run, first, pending)
@@ -273,12 +282,12 @@ class Trainer:
                     )
                 )
             source = as_source(data)
-            padder = Padder(getattr(source, "batch_size", None), self.buckets)
+            padder = self._padder(getattr(source, "batch_size", None))
             step = self._compiled(task, make_predict_step)
             outputs, done = [], 0
             for number, batch in enumerate(source.batches(0)):
                 padded = padder(batch)
-                found = step(state, padded.batch, padded.mask)
+                found = step(state, *self._put(padded.batch, padded.mask))
                 found = tree.map(lambda x, n=padded.rows: np.asarray(x)[:n], found)
                 for callback in self.callbacks:
                     callback.on_predict_batch(found, range(done, done + padded.rows), number)
@@ -326,14 +335,30 @@ class Trainer:
         task, key = run.plan.task, random.key(self.seed)
         if path is not None:
             state = load_checkpoint(path, abstract_state(task, key, run.example))
+        elif state is None and self.layout is not None:  # divided from birth
+            types = abstract_state(task, key, run.example)
+            init = jaxcore.jit(
+                functools.partial(init_state, task), out_shardings=self.layout.of_state(types)
+            )
+            state = init(key, run.example)
         elif state is None:
             state = init_state(task, key, run.example)
-        run.state = tree.map(jnp.copy, state)  # the first step consumes it
+        run.state = self._placed(tree.map(jnp.copy, state))  # the first step consumes it
         run.step = int(state.step)
         pending = [] if path is None else restore_run(run, path, callbacks)
+        check_agreement(step=run.step, seed=self.seed, epoch=run.epoch)
         if is_over(run.until, run.position):
             run.request_stop(f"reached {run.until} before", now=True)
         return pending
+
+    def _placed(self, state: State) -> State:
+        return state if self.layout is None else self.layout.put_state(state)
+
+    def _put(self, batch: Any, mask: Any) -> tuple[Any, Any]:
+        return (batch, mask) if self.layout is None else self.layout.put_batch(batch, mask)
+
+    def _padder(self, rows: int | None) -> Padder:
+        return Padder(rows, self.buckets, 1 if self.layout is None else self.layout.parts)
 
     def _try_validation(self, task: Task, state: State, val: Mapping[str, Source]) -> None:
         """Validate a few batches, so that a mistake there shows before an epoch of training."""
@@ -351,13 +376,13 @@ class Trainer:
         return found
 
     def _measure(self, task: Task, source: Source, state: State, prefix: str) -> dict[str, float]:
-        padder = Padder(getattr(source, "batch_size", None), self.buckets)
+        padder = self._padder(getattr(source, "batch_size", None))
         step = self._compiled(task, lambda task: Masking(make_eval_step(task)))
         metrics: list[Metrics] = []
         for batch in source.batches(0):
             padded = padder(batch)
             full = padded.rows == len(padded.mask)
-            metrics.append(step(state, padded.batch, padded.mask, full))
+            metrics.append(step(state, *self._put(padded.batch, padded.mask), full))
             if len(metrics) == 256:
                 metrics = [merge_metrics(metrics)]
         if not metrics:

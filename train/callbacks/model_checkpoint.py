@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import jaxcore
+
 from ..checkpoint import (
     check_writable,
     delete_checkpoint,
@@ -95,8 +97,9 @@ class ModelCheckpoint(Callback):
                 )
             )
         self._infos = {}
-        remove_leftovers(run.dir)
-        check_writable(run.dir)
+        if jaxcore.process_index() == 0:
+            remove_leftovers(run.dir)
+            check_writable(run.dir)
 
     def on_step_end(self, run: Run) -> None:
         if run.is_due(self.every):
@@ -112,6 +115,8 @@ class ModelCheckpoint(Callback):
         run.request_save()
 
     def on_save(self, run: Run, path: Path) -> None:
+        if jaxcore.process_index() > 0:
+            return  # the first process writes and deletes for all
         assert run.dir is not None
         entries = list_checkpoints(run.dir)
         newest = len(entries) if self.save_last == -1 else self.save_last

@@ -9,6 +9,8 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+import jaxcore
+
 from ..callbacks.base import Callback
 from ..errors import TrainError, explain
 from ..history import Row
@@ -43,6 +45,8 @@ class Logger(Callback):
         """Finish, after the last row."""
 
     def on_fit_start(self, run: Run) -> None:
+        if jaxcore.process_index() > 0:
+            return  # the first process writes for all
         self._writer = _writer_of(run)
         self._writer.begin(self, run)
 
