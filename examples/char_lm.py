@@ -19,9 +19,7 @@ from pathlib import Path
 import numpy as np
 import optax
 
-import jaxcore
-import jaxcore.numpy as jnp
-from jaxcore import Array, lax, nn, random, train
+from jaxcore import Array, nn, random, train
 
 HELD_OUT_EVERY = 20  # of the files in alphabetical order
 
@@ -30,28 +28,39 @@ class Block(nn.Module):
     """Pre-norm attention and MLP: (rows, length, width) to the same."""
 
     heads: int
+    length: int
+    decode: bool
 
-    def __call__(self, x: Array, mask: Array) -> Array:
-        x = x + nn.MultiHeadAttention(self.heads)(nn.LayerNorm()(x), mask=mask)
+    def __call__(self, x: Array, positions: Array | None) -> Array:
+        attention = nn.MultiHeadAttention(
+            self.heads,
+            is_causal=True,
+            local_window_size=(self.length - 1, 0),
+            rotary_base=10000.0,
+            decode=self.decode,
+        )
+        x = x + attention(nn.LayerNorm()(x), positions=positions)
         h = nn.gelu(nn.Dense(4 * x.shape[-1])(nn.LayerNorm()(x)))
         return x + nn.Dense(x.shape[-1])(h)
 
 
 class Transformer(nn.Module):
-    """Tokens (rows, length) to the logits of each next token (rows, length, vocabulary)."""
+    """Tokens (rows, length) to the logits of each next token (rows, length, vocabulary).
+
+    Positions are rotations, and attention looks back a fixed way, so that a text may be longer
+    than the rows of the training; `decode` and `positions` are what `nn.generate` needs.
+    """
 
     vocabulary: int
     width: int
     layers: int
-    length: int  # the most it can see
+    length: int  # how far each layer looks back
+    decode: bool = False
 
-    def __call__(self, tokens: Array) -> Array:
-        mask = nn.make_causal_mask(tokens[:1], dtype=bool)
-        positions = nn.Embed(self.length, self.width, name="positions")
+    def __call__(self, tokens: Array, positions: Array | None = None) -> Array:
         x = nn.Embed(self.vocabulary, self.width, name="tokens")(tokens)
-        x = x + positions(jnp.arange(tokens.shape[1]))[None]
         for _ in range(self.layers):
-            x = Block(max(1, self.width // 32))(x, mask)
+            x = Block(max(1, self.width // 32), self.length, self.decode)(x, positions)
         return nn.Dense(self.vocabulary)(nn.LayerNorm()(x))
 
 
@@ -116,35 +125,6 @@ def trigram_loss(text: np.ndarray, rows: np.ndarray, size: int) -> float:
     scored = np.lib.stride_tricks.sliding_window_view(rows[:, 1 + length // 2 - 2 :], 3, axis=1)
     a, b, c = np.moveaxis(scored, -1, 0)
     return float(-np.log((counts[a, b, c] + 1) / (counts.sum(-1)[a, b] + size)).mean())
-
-
-def generate(
-    model: Transformer,
-    variables: dict,
-    prompt: np.ndarray,
-    count: int,
-    temperature: float,
-    seed: int,
-) -> np.ndarray:
-    """`prompt` and `count` more tokens, drawn one by one, all in one compiled loop."""
-
-    @jaxcore.jit
-    def write(variables: dict, text: Array, key: Array) -> Array:
-        def step(i: Array, text: Array) -> Array:
-            # The window ends at i once that is full. What lies after i the model cannot see.
-            end = len(prompt) + i
-            start = jnp.maximum(end - model.length, 0)
-            window = lax.dynamic_slice_in_dim(text, start, model.length)
-            logits = model.apply(variables, window[None])[0, end - start - 1]
-            token = random.categorical(random.fold_in(key, i), logits / temperature)
-            return text.at[end].set(token.astype(text.dtype))
-
-        return lax.fori_loop(0, count, step, text)
-
-    size = max(len(prompt) + count, model.length)
-    text = np.zeros(size, np.int32)
-    text[: len(prompt)] = prompt
-    return np.asarray(write(variables, text, random.key(seed)))[: len(prompt) + count]
 
 
 def main() -> None:
@@ -217,11 +197,16 @@ def main() -> None:
     print(f"  transformer, {args.steps:>5} steps         {loss:.4f}   (sees {context})")
 
     prompt = encode(args.prompt, vocabulary)
-    tokens = generate(
-        model, fit.state.variables, prompt, args.characters, args.temperature, args.seed
+    written = nn.generate(
+        model,
+        fit.state.variables,
+        prompt[None],
+        max_length=len(prompt) + args.characters,
+        temperature=args.temperature,
+        key=random.key(args.seed),
     )
     print(f"\nwritten at temperature {args.temperature}:\n")
-    print(decode(tokens, vocabulary))
+    print(decode(np.asarray(written.tokens[0]), vocabulary))
     print(f"\npicture: {args.dir / 'curve.png'}")
 
 

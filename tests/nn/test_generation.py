@@ -3,12 +3,12 @@
 import dataclasses
 import itertools
 
-import jax
 import model_references as references
 import numpy as np
 import pytest
 from model_references import FOUND, MODELS, arrays
 
+import jaxcore
 import jaxcore.numpy as jnp
 from jaxcore import nn, random
 from jaxcore.nn import generation
@@ -27,14 +27,14 @@ def write(loaded, name="llama", prompt=PROMPT, **options):
     return nn.generate(MODELS[name], loaded[name], prompt, **options)
 
 
-@pytest.mark.parametrize("name", ["gpt2", "llama", "llama3"])
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
 def test_the_likeliest_tokens_are_hugging_faces(loaded, name):
     out = write(loaded, name)
     np.testing.assert_array_equal(out.tokens[:, :11], FOUND[name]["greedy"])
     assert (out.tokens[:, 11:] == 0).all()
 
 
-@pytest.mark.parametrize("name", ["llama", "llama3"])
+@pytest.mark.parametrize("name", ["llama", "llama3"])  # they differ from the likeliest
 def test_beams_are_hugging_faces(loaded, name):
     out = write(loaded, name, num_beams=3)
     np.testing.assert_array_equal(out.tokens[:, :11], FOUND[name]["beams"])
@@ -42,14 +42,15 @@ def test_beams_are_hugging_faces(loaded, name):
 
 def chances(loaded, rows):
     """Log-probabilities of the tokens of rows, given those before: the model without a cache."""
-    logits = MODELS["llama"].apply(loaded["llama"], jnp.asarray(rows))
-    found = jax.nn.log_softmax(logits)[:, :-1]
-    return np.asarray(jnp.take_along_axis(found, jnp.asarray(rows)[:, 1:, None], -1)[..., 0])
+    rows = np.asarray(rows)
+    logits = np.asarray(jaxcore.jit(MODELS["llama"].apply)(loaded["llama"], rows), np.float64)
+    found = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    return np.take_along_axis(found[:, :-1], rows[:, 1:, None], -1)[..., 0]
 
 
 def test_beams_find_the_best_of_all_texts_and_say_its_score(loaded):
     """With as many beams as there are texts nothing is lost."""
-    out = write(loaded, num_beams=11, max_new_tokens=2, stop=(), length_penalty=0.5)
+    out = write(loaded, num_beams=11, max_new_tokens=2, max_length=5, length_penalty=0.5, stop=())
     for row, prompt in enumerate(PROMPT):
         texts = [[*prompt, *new] for new in itertools.product(range(11), repeat=2)]
         sums = chances(loaded, texts)[:, 2:].sum(-1)
@@ -63,7 +64,8 @@ def test_rows_of_different_lengths_are_as_if_alone(loaded, monkeypatch):
     np.testing.assert_array_equal(both.lengths, [14, 11])
     alone = write(loaded, prompt=PROMPT, stop=())
     np.testing.assert_array_equal(both.tokens[1], alone.tokens[1])
-    sums = [chances(loaded, t[None, :n])[0, p - 1 :].sum() for t, n, p in zip(*both[:2], (6, 3))]
+    found = chances(loaded, both.tokens)
+    sums = [found[0, 5:13].sum(), found[1, 2:10].sum()]
     np.testing.assert_allclose(both.scores, sums, rtol=1e-4)
     monkeypatch.setattr(generation, "CHUNK", 4)  # in pieces, the last of which reaches back
     model = dataclasses.replace(MODELS["llama"], max_length=15)
@@ -85,9 +87,10 @@ def test_a_row_ends_at_a_token_a_sequence_or_the_limit(loaded):
 
 def test_draws_follow_the_chances_that_cuts_leave(loaded):
     prompt = np.repeat(PROMPT[:1], 400, axis=0)
-    logits = MODELS["llama"].apply(loaded["llama"], jnp.asarray(PROMPT[:1]))[0, -1]
-    order = np.argsort(-np.asarray(logits))
-    hot = np.asarray(jax.nn.softmax(logits / 1.5))
+    apply = jaxcore.jit(MODELS["llama"].apply)
+    logits = np.asarray(apply(loaded["llama"], PROMPT[:1]))[0, -1]
+    order = np.argsort(-logits)
+    hot = np.exp(logits / 1.5) / np.exp(logits / 1.5).sum()
     three = float(hot[order[:2]].sum()) + 1e-3  # a probability that two do not have
     for top_k, top_p, allowed in ((2, 1.0, 2), (11, three, 3), (11, 1.0, 11)):
         out = write(
@@ -103,8 +106,16 @@ def test_draws_follow_the_chances_that_cuts_leave(loaded):
         assert set(drawn) <= set(order[:allowed])
         share = hot[order[0]] / hot[order[:allowed]].sum()
         assert abs((drawn == order[0]).mean() - share) < 0.08
-    free = write(loaded, prompt=prompt, key=random.key(1), temperature=1.5, max_new_tokens=1)
-    np.testing.assert_array_equal(free.tokens, out.tokens)
+    again = write(
+        loaded,
+        prompt=prompt,
+        key=random.key(1),
+        temperature=1.5,
+        max_new_tokens=1,
+        top_k=11,
+        top_p=1.0,
+    )
+    np.testing.assert_array_equal(again.tokens, out.tokens)
 
 
 def test_it_is_traced_once_for_all_lengths(loaded):
