@@ -131,6 +131,7 @@ class History:
 
 
 def _is_bookkeeping(name: str) -> bool:
-    plain = ("step", "epoch", "seconds", "steps_per_second", "skipped")
-    plain += ("gradient_norm", "update_norm", "loss_scale")
-    return name.rsplit("/", 1)[-1] in plain or name.startswith("learning_rate")
+    plain = ("step", "epoch", "seconds", "skipped", "gradient_norm", "update_norm", "loss_scale")
+    last = name.rsplit("/", 1)[-1]
+    speeds = last.endswith("_per_second") or name.startswith(("device/", "host/"))
+    return last in plain or speeds or name.startswith("learning_rate")

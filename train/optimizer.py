@@ -101,7 +101,8 @@ class Optimizer:
                     fix=f"write freeze=({freeze!r},).",
                 )
             )
-        rates = lr if isinstance(lr, Mapping) else {}
+        rates: Mapping[str, Rate] = lr if isinstance(lr, Mapping) else {}
+        every: Any = None if isinstance(lr, Mapping) else lr
         groups = tx if isinstance(tx, Mapping) else dict.fromkeys(rates or ("**",), tx)
         if rates and set(rates) != set(groups):
             raise TrainError(
@@ -122,7 +123,7 @@ class Optimizer:
                     "optax.clip_by_global_norm(1.0), optax.adamw(lr)).",
                 )
             )
-        built = {glob: _build(one, rates.get(glob, lr), glob) for glob, one in groups.items()}
+        built = {glob: _build(one, rates.get(glob, every), glob) for glob, one in groups.items()}
         return cls(built, tuple(freeze))
 
     def split(self, params: Any, only: tuple[str, ...] | None = None) -> tuple[dict[str, Any], Any]:

@@ -152,7 +152,7 @@ def resolve_rates(task: Task, total_steps: int | None) -> Task:
     Raises:
       TrainError: there is such a schedule, and the number of steps is not known.
     """
-    rates = task.lr if isinstance(task.lr, Mapping) else {"": task.lr}
+    rates: Mapping[str, Any] = task.lr if isinstance(task.lr, Mapping) else {"": task.lr}
     if not any(isinstance(rate, OfRun) for rate in rates.values()):
         return task
     if total_steps is None:

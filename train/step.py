@@ -122,7 +122,8 @@ def make_step(
     def one(state: State, batch: Any, mask: Any) -> tuple[State, dict[str, Metric]]:
         new, metrics = task.update(state, batch, accumulate=accumulate, mask=mask)
         if task.average is not None and state.average is not None:
-            skips = [m.total for name, m in metrics.items() if _is_skipped(name, m)]
+            counts = {name: m.total for name, m in metrics.items() if isinstance(m, Sum)}
+            skips = [n for name, n in counts.items() if name.rsplit("/", 1)[-1] == "skipped"]
             ok = jnp.all(jnp.stack(skips) == 0) if skips else True
             params = _trained(task, new.params)
             new = new.replace(average=task.average.update(state.average, params, state.step, ok))
@@ -141,10 +142,6 @@ def make_step(
         return compiled(state, batch, mask)
 
     return step
-
-
-def _is_skipped(name: str, metric: Metric) -> bool:
-    return name.rsplit("/", 1)[-1] == "skipped" and isinstance(metric, Sum)
 
 
 def make_eval_step(task: Task) -> Callable[..., dict[str, Metric]]:

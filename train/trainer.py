@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 
 import jaxcore
@@ -18,6 +17,7 @@ import jaxcore.numpy as jnp
 from jaxcore import random, tree
 from jaxcore.sharding import Mesh, PartitionSpec
 
+from . import evaluation
 from .buckets import BatchBuckets, Rules
 from .callbacks import (
     Callback,
@@ -38,7 +38,7 @@ from .iterables import as_source, example_batch
 from .layout import Layout, check_agreement
 from .loggers import CSVLogger, Logger
 from .loop import Loop
-from .metrics import Metrics, merge_metrics
+from .metrics import Metrics
 from .objective import batch_rows
 from .phases import Phases
 from .plan import Plan
@@ -272,43 +272,18 @@ class Trainer:
         of every batch; with `collect=False` that is all, and None comes back.
         """
         with prepared(data, "predict") as (data, _):
-            if getattr(data, "shuffle", False):
-                raise TrainError(
-                    explain(
-                        "Predictions of shuffled data could not be told apart.",
-                        got=f"{type(data).__name__}(..., shuffle=True)",
-                        expected="data in a fixed order",
-                        fix=f"write {type(data).__name__}(..., shuffle=False).",
-                    )
-                )
+            evaluation.check_shuffle(data)
             source = as_source(data)
             padder = self._padder(getattr(source, "batch_size", None))
             step = self._compiled(task, make_predict_step)
-            outputs, done = [], 0
-            for number, batch in enumerate(source.batches(0)):
-                padded = padder(batch)
-                found = step(state, *self._put(padded.batch, padded.mask))
-                found = tree.map(lambda x, n=padded.rows: np.asarray(x)[:n], found)
-                for callback in self.callbacks:
-                    callback.on_predict_batch(found, range(done, done + padded.rows), number)
-                done += padded.rows
-                outputs.append(found if collect else None)
+            outputs = evaluation.collect(
+                step, state, source.batches(0), padder, self._put, self.callbacks, collect
+            )
             if not outputs:
                 example_batch(source)  # raises, saying that there is no batch
         if not collect:
             return None
-        trailing = {tuple(x.shape[1:] for x in tree.leaves(output)) for output in outputs}
-        if len(trailing) > 1:
-            raise TrainError(
-                explain(
-                    f"The outputs of `{type(task).__name__}.predict` differ from batch to batch.",
-                    got=f"the shapes (rows, ...) {sorted(trailing)}",
-                    expected="outputs of one shape for each example",
-                    fix="reduce the axis that `buckets` fills up in `predict`, or predict the "
-                    "batches of each length by themselves.",
-                )
-            )
-        everything = tree.map(lambda *parts: np.concatenate(parts), *outputs)
+        everything = evaluation.concatenate(outputs, f"{type(task).__name__}.predict")
         for callback in self.callbacks:
             callback.on_predict_end(everything)
         return everything
@@ -378,16 +353,10 @@ class Trainer:
     def _measure(self, task: Task, source: Source, state: State, prefix: str) -> dict[str, float]:
         padder = self._padder(getattr(source, "batch_size", None))
         step = self._compiled(task, lambda task: Masking(make_eval_step(task)))
-        metrics: list[Metrics] = []
-        for batch in source.batches(0):
-            padded = padder(batch)
-            full = padded.rows == len(padded.mask)
-            metrics.append(step(state, *self._put(padded.batch, padded.mask), full))
-            if len(metrics) == 256:
-                metrics = [merge_metrics(metrics)]
-        if not metrics:
+        metrics = evaluation.measure(step, state, source.batches(0), padder, self._put)
+        if metrics is None:
             example_batch(source)  # raises, saying that there is no batch
-        return {f"{prefix}/{k}": metric.result for k, metric in merge_metrics(metrics).items()}
+        return {f"{prefix}/{name}": metric.result for name, metric in (metrics or {}).items()}
 
     def _compiled(self, task: Task, make: Callable[[Task], Any]) -> Any:
         """One compiled step per task and kind, shared by all calls of this trainer."""

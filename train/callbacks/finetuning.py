@@ -94,7 +94,8 @@ class BackboneFinetuning(BaseFinetuning):
         if run.epoch < self.unfreeze_backbone_at_epoch:
             return
         assert run.plan is not None
-        opt_state = set_rate(run.state.opt_state, self.backbone, run.plan.task.lr, self._ratio(run))
+        lr: Any = run.plan.task.lr
+        opt_state = set_rate(run.state.opt_state, self.backbone, lr, self._ratio(run))
         run.state = run.state.replace(opt_state=opt_state)
 
     def _ratio(self, run: Run) -> float:

@@ -102,7 +102,7 @@ class ModelCheckpoint(Callback):
             check_writable(run.dir)
 
     def on_step_end(self, run: Run) -> None:
-        if run.is_due(self.every):
+        if self.every is not None and run.is_due(self.every):
             run.request_save()
 
     def on_log(self, run: Run, row: Row) -> None:
