@@ -20,11 +20,12 @@ from ..normalization import BatchNorm
 from ..pooling import max_pool
 from ..weights import NameMap, batch_norm, conv, dense
 
-# torchvision's initial values, and PyTorch's averages: the old value counts 0.9.
+# torchvision's initial values, and PyTorch's averages: the old value counts 0.9, variances are
+# unbiased.
 _conv = functools.partial(
     Conv, use_bias=False, kernel_init=initializers.variance_scaling(2.0, "fan_out", "normal")
 )
-_norm = functools.partial(BatchNorm, momentum=0.9, epsilon=1e-5)
+_norm = functools.partial(BatchNorm, momentum=0.9, epsilon=1e-5, unbiased=True)
 
 
 class ResNetBlock(Module):
@@ -68,8 +69,6 @@ class ResNet(Module):
       bottleneck: blocks of three convolutions.
       num_classes: 0 for the features in front of the last layer.
       width: channels of the first stage.
-
-    In training PyTorch's running variance is unbiased and ours, as linen's, is not.
 
     >>> import jaxcore
     >>> from jaxcore import nn, random
