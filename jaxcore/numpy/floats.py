@@ -228,10 +228,12 @@ def _gcd(x: Any, y: Any) -> Array:
         rest = bind(rem_p, x, where(done, 1, y))
         return where(done, x, y), where(done, 0, rest)
 
-    start = tuple(absolute(v) for v in broadcast("gcd", x, y, scalars=True))
+    start = [absolute(v) for v in broadcast("gcd", x, y, scalars=True)]
+    if aval_of(start[0]).ndim > 0:  # JAX's result is of weak type for scalars alone
+        start = [convert(v, v.dtype, False) for v in start]
     if 0 in start[0].shape:  # XLA does not compile loops over nothing
         return start[0]
-    return while_loop(lambda pair: some(u.not_equal(pair[1], 0)), divide, start)[0]
+    return while_loop(lambda pair: some(u.not_equal(pair[1], 0)), divide, tuple(start))[0]
 
 
 def lcm(x1: Any, x2: Any) -> Array:
@@ -286,7 +288,7 @@ def _sinc(x: Any) -> Array:
         odd = u.not_equal(n, u.multiply(2, rint(u.multiply(n, 0.5))))
         direct = div(where(odd, u.negative(wave), wave), mul(constant(far, np.pi), far))
     out = where(near, out, where(infinite, 0, direct))
-    return convert(out, dtype, weak)
+    return convert(out, dtype, weak and out.ndim == 0)  # as in JAX
 
 
 def _series(t: Any, eps: float) -> Any:

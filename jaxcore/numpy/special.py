@@ -18,6 +18,7 @@ from jaxcore.ops.arithmetic import (
     add,
     constant,
     div,
+    element,
     max_p,
     min_p,
     mul,
@@ -110,14 +111,14 @@ def _log_sum(x1: Any, x2: Any, exp: Any, scale: float) -> Any:
     """log(exp(x1) + exp(x2)) around the larger of the two, in the base of `exp`."""
     larger = bind(max_p, x1, x2)
     if _kind(x1) == "c":
-        delta = sub(add(x1, x2), mul(constant(larger, 2), larger))
-        decay = mul(constant(larger, scale), bind(log1p_p, bind(exp, delta)))
+        delta = sub(add(x1, x2), mul(element(larger, 2), larger))
+        decay = mul(element(larger, scale), bind(log1p_p, bind(exp, delta)))
         out = add(larger, decay)
         return make_complex(real_of(out), _wrapped(imag_of(out), np.pi * scale))
     delta = sub(x1, x2)
     decay = bind(log1p_p, bind(exp, neg(bind(abs_p, delta))))
     if scale != 1:
-        decay = mul(constant(decay, scale), decay)
+        decay = mul(element(decay, scale), decay)
     return select(ne(delta, delta), add(x1, x2), add(larger, decay))
 
 
@@ -172,13 +173,13 @@ def logaddexp2(x1: Any, x2: Any, /) -> Any:
 def deg2rad(x: Any, /) -> Any:
     """Degrees to radians."""
     x = inexact("deg2rad", x)
-    return mul(x, constant(x, np.pi / 180))
+    return mul(x, element(x, np.pi / 180))
 
 
 def rad2deg(x: Any, /) -> Any:
     """Radians to degrees."""
     x = inexact("rad2deg", x)
-    return mul(x, constant(x, 180 / np.pi))
+    return mul(x, element(x, 180 / np.pi))
 
 
 radians, degrees = deg2rad, rad2deg
@@ -280,10 +281,11 @@ def fmin(x1: Any, x2: Any) -> Any:
 
 def heaviside(x1: Any, x2: Any, /) -> Any:
     """0 where x1 < 0, `x2` where x1 == 0, 1 where x1 > 0."""
-    x1, x2 = broadcast("heaviside", *operands("heaviside", x1, x2, to_float=True), scalars=True)
-    zero = constant(x1, 0)
+    x1, x2 = operands("heaviside", x1, x2, to_float=True)
+    zero, one = element(x1, 0), element(x1, 1)
+    x1, x2 = broadcast("heaviside", x1, x2, scalars=True)
     at_zero = where(ne(x1, x1), x1, x2)
-    return where(lt(x1, zero), zero, where(gt(x1, zero), constant(x1, 1), at_zero))
+    return where(lt(x1, zero), zero, where(gt(x1, zero), one, at_zero))
 
 
 def bitwise_count(x: Any, /) -> Any:

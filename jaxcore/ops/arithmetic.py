@@ -30,6 +30,7 @@ __all__ = [
     "add_p",
     "constant",
     "div",
+    "element",
     "div_p",
     "integer_pow",
     "integer_pow_p",
@@ -53,6 +54,14 @@ _NUMBER = "iufc"
 def constant(x: Any, value: Any) -> Any:
     """The scalar `value` in the dtype of `x`; a Python scalar, of weak type, where `x` has one."""
     return scalar(value, aval_of(x))
+
+
+def element(x: Any, value: Any) -> Any:
+    """`constant`, but of weak type only where `x` is a weakly typed scalar: JAX's library has such
+    constants among the values that it chooses from.
+    """
+    aval = aval_of(x)
+    return constant(x, value) if aval.ndim == 0 else np.asarray(value, aval.dtype)[()]
 
 
 def add(x: Any, y: Any) -> Any:

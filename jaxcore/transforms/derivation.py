@@ -21,6 +21,7 @@ from jaxcore.trace import StageTrace, aval_of, trace_program
 from jaxcore.transforms.linearize import LinearizeTrace, linearize_program
 from jaxcore.transforms.tape import TapeTrace, recall, usable
 from jaxcore.transforms.transpose import transpose_program
+from jaxcore.values import SCALARS
 
 __all__ = ["Derivation", "LinearMap", "is_inexact"]
 
@@ -51,7 +52,7 @@ class LinearMap:
         given = [t for t, on in zip(tangents, self.active_in, strict=True) if on]
         moved = iter(run_program(self.program, [*self.residuals, *given]))
         return [
-            next(moved) if on else zeros(a.to_tangent_aval())
+            _array(next(moved) if on else zeros(a.to_tangent_aval()))
             for on, a in zip(self.active_out, self.out_avals, strict=True)
         ]
 
@@ -67,9 +68,18 @@ class LinearMap:
         results = iter(run_program(back.program, [*back.consts, *self.residuals, *given]))
         filled = iter(back.present)
         return [
-            _like(next(results), a) if on and next(filled) else zeros(a.to_tangent_aval())
+            _array(_like(next(results), a) if on and next(filled) else zeros(a.to_tangent_aval()))
             for on, a in zip(self.active_in, self.in_avals, strict=True)
         ]
+
+
+def _array(x: Any) -> Any:
+    """`x` as a value with a shape and a dtype, which a Python scalar has not."""
+    if type(x) not in SCALARS:
+        return x
+    from jaxcore.numpy.operand import as_value
+
+    return as_value(x)
 
 
 def _like(x: Any, aval: Any) -> Any:

@@ -212,3 +212,19 @@ def test_second_derivatives_agree_with_finite_differences():
     )
     for i in range(3):
         np.testing.assert_allclose(hessian[i], column(i), atol=2e-3)
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, jaxcore.jit, jaxcore.grad], ids=["", "jit", "grad"])
+def test_derivatives_of_constants_are_arrays(wrap):
+    """Also where they are known while tracing: a Python float has no shape."""
+
+    def f(x):
+        results = (
+            jaxcore.jvp(lambda x: (2.0, x), (x,), (x,))[1],
+            jaxcore.linearize(lambda x: (2.0, x), x)[1](x),
+            jaxcore.vjp(lambda x, y: x, x, 1.0)[1](x),
+        )
+        assert all(t.shape == () and t.dtype == np.float32 for t in jax.tree.leaves(results))
+        return x
+
+    wrap(f)(np.float32(1.0))

@@ -68,7 +68,7 @@ def called(name):
 
 NAMED = """
 true_divide floor_divide power maximum arctan2 logical_and bitwise_and left_shift fmod copysign
-less dot
+less dot heaviside gcd
 """
 PAIRS = {
     **{name: called(name) for name in NAMED.split()},
@@ -130,7 +130,7 @@ def compare(f, pairs):
 ALONE = """
 sin exp sqrt abs sign round square negative invert isnan sum mean prod max cumsum any std
 median sort zeros_like ones_like asarray real angle reciprocal floor cbrt logical_not atleast_2d
-ravel
+ravel sinc deg2rad log2
 """
 SINGLE = {
     **{name: lambda m, x, name=name: getattr(m.numpy, name)(x) for name in ALONE.split()},
