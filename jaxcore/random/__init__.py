@@ -37,7 +37,7 @@ from jaxcore.random.discrete import (
     randint,
 )
 from jaxcore.random.gammas import beta, chisquare, dirichlet, f, gamma, loggamma, t
-from jaxcore.random.keys import PRNGKey, bits, fold_in, key, split
+from jaxcore.random.keys import PRNGKey, bits, clone, fold_in, key, key_data, split, wrap_key_data
 from jaxcore.random.transformed import (
     cauchy,
     double_sided_maxwell,
@@ -62,6 +62,7 @@ __all__ = [
     "cauchy",
     "chisquare",
     "choice",
+    "clone",
     "dirichlet",
     "double_sided_maxwell",
     "exponential",
@@ -72,6 +73,7 @@ __all__ = [
     "geometric",
     "gumbel",
     "key",
+    "key_data",
     "laplace",
     "loggamma",
     "logistic",
@@ -94,6 +96,7 @@ __all__ = [
     "uniform",
     "wald",
     "weibull_min",
+    "wrap_key_data",
 ]
 
 

@@ -15,10 +15,31 @@ import numpy as np
 
 import jaxcore.numpy as jnp
 from jaxcore import backend, errors
-from jaxcore.ops.random import random_bits_p, random_fold_in_p, random_seed_p, random_split_p
+from jaxcore.numpy.operand import as_array
+from jaxcore.ops.random import (
+    random_bits_p,
+    random_clone_p,
+    random_fold_in_p,
+    random_seed_p,
+    random_split_p,
+    random_unwrap_p,
+    random_wrap_p,
+)
 from jaxcore.trace import bind
 
-__all__ = ["PRNGKey", "as_key", "bits", "fold_in", "key", "raw_bits", "shape_of", "split"]
+__all__ = [
+    "PRNGKey",
+    "as_key",
+    "bits",
+    "clone",
+    "fold_in",
+    "key",
+    "key_data",
+    "raw_bits",
+    "shape_of",
+    "split",
+    "wrap_key_data",
+]
 
 Array = jax.Array
 
@@ -27,8 +48,12 @@ def as_key(name: str, key: Any) -> tuple[Any, bool]:
     """`key` as a single typed key, and whether it was raw."""
     if isinstance(key, jax.Array) and isinstance(key.dtype, backend.KeyType) and key.shape == ():
         return key, False
+    return _checked(name, key, batched=False)
+
+
+def _checked(name: str, key: Any, batched: bool = True) -> tuple[Any, bool]:
     try:
-        return backend.typed_key(name, key)
+        return backend.typed_key(name, key, batched)
     except (TypeError, ValueError) as error:
         raise errors.raised(error) from None
 
@@ -78,11 +103,13 @@ def key(seed: Any, *, impl: Any = None, dtype: Any = None) -> Array:
       >>> random.split(random.key(0), 3).shape
       (3,)
     """
-    if dtype is not None:
-        if impl is not None:
-            raise ValueError("Cannot specify both `impl` and `dtype` arguments to jax.random.key")
-        impl = dtype
-    return _new("key", seed, impl)
+    return _new("key", seed, _one_of("key", impl, dtype))
+
+
+def _one_of(name: str, impl: Any, dtype: Any) -> Any:
+    if impl is not None and dtype is not None:
+        raise ValueError(f"Cannot specify both `impl` and `dtype` arguments to jax.random.{name}")
+    return impl if dtype is None else dtype
 
 
 def PRNGKey(seed: Any, *, impl: Any = None) -> Array:
@@ -122,6 +149,47 @@ def fold_in(key: Any, data: Any) -> Array:
     else:
         data = jnp.asarray(data, dtype=np.uint32)
     return backend.key_words(raw, bind(random_fold_in_p, typed, data))
+
+
+def key_data(keys: Any) -> Array:
+    """The words of keys: an array of uint32 with the keys' shape and one more dimension.
+
+    Args:
+      keys: an array of typed keys, or of raw ones, which come back as they are.
+
+    Example:
+      >>> from jaxcore import random
+      >>> random.key_data(random.key(7))
+      Array([0, 7], dtype=uint32)
+    """
+    typed, _ = _checked("key_data", keys)
+    return bind(random_unwrap_p, typed)
+
+
+def wrap_key_data(key_bits_array: Any, *, impl: Any = None, dtype: Any = None) -> Array:
+    """Typed keys of their words, as `key_data` gives them.
+
+    Args:
+      key_bits_array: array of uint32, whose last dimension holds the words of one key.
+      impl, dtype: the generator, as for `key`.
+
+    Raises:
+      TypeError: the words are not uint32, or not as many as the generator's keys have.
+
+    Example:
+      >>> from jaxcore import random
+      >>> key = random.key(7)
+      >>> bool(random.wrap_key_data(random.key_data(key)) == key)
+      True
+    """
+    implementation = backend.key_implementation(_one_of("wrap_key_data", impl, dtype))
+    words = as_array("wrap_key_data", key_bits_array)
+    return bind(random_wrap_p, words, impl=implementation)
+
+
+def clone(key: Any) -> Array:
+    """The same keys, which count as new ones where the reuse of keys is checked."""
+    return bind(random_clone_p, key)
 
 
 def raw_bits(key: Any, bit_width: int, shape: tuple[int, ...]) -> Array:

@@ -38,6 +38,34 @@ def check(draw, make=KEYS["typed"]):
 # --- keys ----------------------------------------------------------------------------------------
 
 
+WORDS = np.arange(8, dtype=np.uint32).reshape(2, 2, 2)
+OF_WORDS = [  # (what, a part of the message where it is an error)
+    (lambda t: t.random.wrap_key_data(WORDS), None),
+    (lambda t: t.random.wrap_key_data(np.arange(4, dtype=np.uint32), dtype="rbg"), None),
+    (lambda t: t.vmap(lambda w: t.random.wrap_key_data(w), 1)(WORDS), None),
+    (lambda t: t.random.key_data(t.random.wrap_key_data(WORDS)), None),
+    (lambda t: t.jit(lambda k: t.random.key_data(t.random.clone(k)))(t.random.key(3)), None),
+    (lambda t: t.vmap(t.random.key_data)(t.random.split(t.random.key(3), (2, 3))), None),
+    (lambda t: (t.random.key_data(WORDS), t.random.clone(WORDS)), None),
+    (lambda t: t.random.wrap_key_data(WORDS[0, 0, :1]), r"\(\.\.\., \(2,\)\), got uint32\[1\]"),
+    (lambda t: t.random.wrap_key_data(np.arange(2)), r"uint32 words .* got int32\[2\]"),
+    (lambda t: t.random.wrap_key_data([0, 1]), "wrap_key_data"),
+    (lambda t: t.random.wrap_key_data(WORDS, impl="rbg", dtype="rbg"), "both"),
+    (lambda t: t.random.key_data(1.0), "key_data"),
+]
+
+
+@pytest.mark.parametrize("number", range(len(OF_WORDS)))
+def test_words_of_keys(number):
+    make, message = OF_WORDS[number]
+    if message is None:
+        return same(make(jaxcore), make(jax))
+    with pytest.raises((TypeError, ValueError)) as theirs:
+        make(jax)
+    with pytest.raises(theirs.type, match=message):
+        make(jaxcore)
+
+
 @pytest.mark.parametrize("kind", KEYS)
 @pytest.mark.parametrize(
     "seed", [0, -1, 123, 2**40 + 5, np.int32(3), np.uint32(2**32 - 1)], ids=str
