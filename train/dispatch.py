@@ -54,7 +54,7 @@ class Dispatcher:
         self, feed: Iterator[Feed], steps_per_call: int, layout: Layout | None = None
     ) -> None:
         self._feed = feed
-        self._steps_per_call = steps_per_call
+        self.steps_per_call = steps_per_call
         self._layout = layout
         self._queue: deque[Feed] = deque()
         self._plans: list[tuple[Plan, dict[int, Masking]]] = []
@@ -75,7 +75,7 @@ class Dispatcher:
 
         An epoch's last batch is the last of its call.
         """
-        count = self._steps_per_call
+        count = self.steps_per_call
         if count > 1 and not self._queue and (wanted is None or wanted >= count):
             while len(self._queue) < count and not (self._queue and self._queue[-1].last):
                 self._queue.append(next(self._feed))

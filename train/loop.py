@@ -86,7 +86,7 @@ class Loop:
 
                 run.before = run.position
                 with phases("data"):
-                    items = step.take(self._wanted(run))
+                    items = step.take(self._wanted(run) if step.steps_per_call > 1 else 1)
                 with phases("dispatch"):
                     run.state, metrics = step(run.state, items)
                 if len(pending) == 256:  # a long interval must not hoard buffers

@@ -145,8 +145,11 @@ NAN = float("nan")
         ({"patience": 9}, [3, math.inf], 2),
         ({"patience": 2, "check_finite": False}, [3, NAN, NAN], 3),
         ({"patience": 2, "check_finite": False}, [NAN, 3, NAN, 2, NAN, 1], None),
-        ({"patience": 9, "threshold": 0.5}, [3, 0.6, 0.5], 3),
-        ({"patience": 9, "threshold": 0.5, "mode": "max"}, [0.1, 0.4, 0.7], 3),
+        ({"patience": 9, "stopping_threshold": 0.5}, [3, 0.6, 0.5, 0.4], 4),  # better, not equal
+        ({"patience": 9, "divergence_threshold": 5}, [3, 5, 6], 3),
+        ({"patience": 9, "divergence_threshold": 0.2, "mode": "max"}, [1, 0.2, 0.1], 3),
+        ({"patience": 1, "stopping_threshold": 9, "divergence_threshold": 1}, [3], 1),
+        ({"patience": 9, "stopping_threshold": 0.5, "mode": "max"}, [0.1, 0.4, 0.7], 3),
     ],
 )
 def test_early_stopping(kwargs, values, stops_at):
@@ -159,7 +162,7 @@ def test_early_stopping_says_why():
         "val/loss has not improved on 2 for 1 checks"
     )
     assert checks_until_stop([NAN])[1] == "val/loss is nan"
-    assert checks_until_stop([1.0], threshold=2)[1] == "val/loss reached 1"
+    assert checks_until_stop([1.0], stopping_threshold=2)[1] == "val/loss reached 1"
 
 
 def test_early_stopping_ends_a_run_and_starts_afresh_in_the_next(toy):
@@ -203,15 +206,33 @@ def test_nowhere_to_write():
         ({"save_last": 1, "monitor": "loss", "save_top_k": 2}, [1, 3, 5]),
         ({"save_last": 1, "monitor": "loss", "mode": "max"}, [0, 5]),
         ({"save_last": 1, "monitor": "loss", "save_top_k": 6}, [0, 1, 2, 3, 4, 5]),
+        ({"save_last": 1, "monitor": "loss", "save_top_k": -1}, [0, 1, 2, 3, 4, 5]),
+        ({"save_last": 1, "monitor": "loss", "save_top_k": 0}, [5]),
+        ({"save_last": -1}, [0, 1, 2, 3, 4, 5]),
+        ({"save_last": 1, "keep_every": train.Steps(2)}, [0, 2, 4, 5]),
+        ({"save_last": 1, "keep_every": train.Epochs(2)}, [0, 4, 5]),  # two steps an epoch
+        ({"save_last": 2, "keep_every": train.Steps(3), "monitor": "loss"}, [0, 1, 3, 4, 5]),
     ],
 )
 def test_which_checkpoints_are_kept(tmp_path, kwargs, kept):
     callback = train.ModelCheckpoint(**kwargs)
     for step, loss in enumerate([9.0, 1.0, 5.0, 2.0, NAN, 7.0]):
         path = checkpoint_path(tmp_path, step)
-        train.save_checkpoint(path, {"x": np.zeros(1)}, {"row": {"loss": loss}})
+        place = {"step": step, "epoch": step // 2, "batch": step % 2}
+        train.save_checkpoint(path, {"x": np.zeros(1)}, {"row": {"loss": loss}, **place})
         callback.on_save(run_of(tmp_path), path)
     assert [step for step, _ in train.list_checkpoints(tmp_path)] == kept
+
+
+def test_of_equal_scores_the_older_is_the_better(tmp_path):
+    callback = train.ModelCheckpoint(save_last=1, monitor="acc", mode="max", save_top_k=2)
+    for step, acc in enumerate([0.5, 0.9, 0.9, 0.9, NAN]):
+        path = checkpoint_path(tmp_path, step)
+        train.save_checkpoint(path, {"x": np.zeros(1)}, {"row": {"acc": acc}})
+        callback.on_save(run_of(tmp_path), path)
+    assert [step for step, _ in train.list_checkpoints(tmp_path)] == [1, 2, 4]
+    with pytest.raises(train.TrainError, match="`keep_every` picks"):
+        train.ModelCheckpoint(keep_every=train.Seconds(3))
 
 
 def test_a_signal_saves_and_ends_the_run(toy, tmp_path):

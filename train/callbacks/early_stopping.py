@@ -14,8 +14,9 @@ from .base import Callback
 class EarlyStopping(Callback):
     """Stop once `monitor` has not improved for `patience` checks.
 
-    A check happens whenever a logged row has the metric. It improves if it beats the best by more
-    than `min_delta`; one that equals the best minus `min_delta` does not count. A metric that is
+    The tests are made in this order: not finite, `stopping_threshold`, `divergence_threshold`,
+    improvement. A check happens whenever a logged row has the metric. It improves if it beats the
+    best by more than `min_delta`; one that equals the best minus `min_delta` does not count. A metric that is
     not finite stops the run at once, unless `check_finite` is False; then NaN is no improvement.
 
     Args:
@@ -23,7 +24,8 @@ class EarlyStopping(Callback):
       patience: checks without improvement until the stop; 0 stops at the first one.
       min_delta: how much better counts as better.
       mode: "min" or "max".
-      threshold: stop as soon as the metric is at least this good.
+      stopping_threshold: stop as soon as the metric is better than this.
+      divergence_threshold: stop as soon as the metric is worse than this.
       check_finite: whether NaN or infinity stops the run.
 
     >>> from jaxcore import train
@@ -37,7 +39,8 @@ class EarlyStopping(Callback):
         patience: int = 3,
         min_delta: float = 0.0,
         mode: str = "min",
-        threshold: float | None = None,
+        stopping_threshold: float | None = None,
+        divergence_threshold: float | None = None,
         check_finite: bool = True,
     ) -> None:
         check_mode(mode)
@@ -45,7 +48,8 @@ class EarlyStopping(Callback):
         self.patience = patience
         self.min_delta = abs(min_delta)
         self.mode = mode
-        self.threshold = threshold
+        self.stopping_threshold = stopping_threshold
+        self.divergence_threshold = divergence_threshold
         self.check_finite = check_finite
         self.best: float | None = None
         self.waited = 0
@@ -73,8 +77,10 @@ class EarlyStopping(Callback):
         sign = 1.0 if self.mode == "min" else -1.0
         if self.check_finite and not math.isfinite(value):
             run.request_stop(f"{self.monitor} is {value}")
-        elif self.threshold is not None and sign * value <= sign * self.threshold:
+        elif self._beyond(value, self.stopping_threshold, sign):
             run.request_stop(f"{self.monitor} reached {value:.6g}")
+        elif self._beyond(value, self.divergence_threshold, -sign):
+            run.request_stop(f"{self.monitor} diverged to {value:.6g}")
         elif not math.isnan(value) and (
             self.best is None or sign * value + self.min_delta < sign * self.best
         ):
@@ -86,6 +92,10 @@ class EarlyStopping(Callback):
                 run.request_stop(
                     f"{self.monitor} has not improved on {than:.6g} for {self.waited} checks"
                 )
+
+    @staticmethod
+    def _beyond(value: float, threshold: float | None, sign: float) -> bool:
+        return threshold is not None and sign * value < sign * threshold
 
     def state(self) -> dict[str, Any]:
         return {"best": self.best, "waited": self.waited}
