@@ -13,6 +13,7 @@ CASES = (
     "eager_op",
     "eager_grad",
     "jit_dispatch",
+    "host_overhead",
     "gpt_step",
     "gpt_depth",
     "second_start",

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks import gpt, gpt_step, report, second_start
+from benchmarks import gpt, gpt_step, host_overhead, report, second_start
 from benchmarks.harness import OURS, PEER, Row, in_turns, repeated, row
 from benchmarks.sides import SIDES
 
@@ -27,6 +27,17 @@ def test_lowering_is_timed_on_a_program_never_seen():
         compiled = gpt_step.lowering(side, TINY, gpt_step.plain(side))().compile()
         _, loss = compiled(gpt.state(TINY), gpt.tokens(TINY))
         assert 2 < float(loss) < 3  # log 11 = 2.4
+
+
+def test_the_step_on_the_host_is_the_same_on_both_sides(monkeypatch):
+    monkeypatch.setattr(host_overhead, "LAYERS", 2)
+    ours, peer = host_overhead.stepping(), host_overhead.plain()
+    for _ in range(3):
+        np.testing.assert_allclose(ours() / host_overhead.ROWS, peer(), rtol=1e-5)
+    monkeypatch.setattr(host_overhead, "STEPS", 3)
+    monkeypatch.setattr(host_overhead, "ROUNDS", 2)
+    samples = host_overhead.training()
+    assert [len(times) for times in samples.values()] == [2, 2]
 
 
 def test_sides_take_turns():

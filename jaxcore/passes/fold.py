@@ -60,7 +60,7 @@ def folded(program: Program) -> Program:
 
     So are the results of a call that are constants of the callee, or operands that it hands back.
     """
-    env: dict[Atom, Atom] = {}
+    env: dict[Any, Atom] = {}
     laid = _Layouts()
     filled = laid.filled
     kept: list[Equation] = []
