@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import jax
@@ -47,7 +48,6 @@ def parallel(variables, x):
 
 
 CONVOLUTIONS = {
-    "Conv": Row(lambda m: m.Conv(6, (3, 3)), [IMAGE], init=True),
     "Conv, reflect": Row(lambda m: m.Conv(3, (3, 2), padding="REFLECT"), [IMAGE]),
     "Conv, replicate": Row(
         lambda m: m.Conv(3, (3, 3), padding="REPLICATE"), [IMAGE], reference=replicated
@@ -55,7 +55,6 @@ CONVOLUTIONS = {
     "Conv, causal and dilated": Row(
         lambda m: m.Conv(4, (3,), padding="CAUSAL", kernel_dilation=2), [X]
     ),
-    "ConvTranspose": Row(lambda m: m.ConvTranspose(3, (3, 3), strides=(2, 2)), [IMAGE], init=True),
     "ConvTranspose, circular": Row(
         lambda m: m.ConvTranspose(3, (3, 4), strides=(2, 1), padding="CIRCULAR"), [IMAGE]
     ),
@@ -86,7 +85,7 @@ CONVOLUTIONS = {
 
 @pytest.mark.parametrize("name", CONVOLUTIONS)
 def test_layer(name):
-    check(CONVOLUTIONS[name])
+    check(dataclasses.replace(CONVOLUTIONS[name], brief="," in name))
 
 
 # name: (ours, the same in jax.numpy)

@@ -1,34 +1,18 @@
-"""Every layer against Flax linen: same parameter tree, same values, same gradients.
+"""Every layer that Flax linen has against it, by the table of layers.
 
-One row of `LAYERS` a layer: ours, linen's, the inputs. Linen's parameters (random, biases and
-scales too) are given to both.
+One row of `LAYERS` a layer or option: what makes it from either library, and the inputs. Options
+(behind a comma) are compared with linen's only, layers get the whole list of properties.
 """
 
 from __future__ import annotations
 
-import warnings
+import dataclasses
 
-import jax
-import numpy as np
 import pytest
+from layer_table import Row, check, integers, linen, normal
 
-import jaxcore
 import jaxcore.nn as nn
 import jaxcore.numpy as jnp
-from jaxcore import random
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    import flax.linen as linen
-
-
-def normal(*shape, dtype="float32"):
-    values = np.random.default_rng(sum(shape)).normal(size=shape)
-    return jnp.asarray(values, dtype)
-
-
-def integers(*shape, below):
-    return jnp.asarray(np.random.default_rng(0).integers(0, below, shape), "int32")
 
 
 class OurMLP(nn.Module):
@@ -149,52 +133,16 @@ LAYERS = {
 }
 
 
-EAGER = ("Dense", "Conv, groups", "BatchNorm, batch", "nested")
-
-
-def tolerance(values):
-    low = any(v.dtype == jnp.bfloat16 for v in jax.tree.leaves(values))
-    return {"rtol": 3e-2, "atol": 3e-2} if low else {"rtol": 5e-4, "atol": 5e-5}
-
-
-def assert_close(ours, theirs):
-    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
-    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
-        assert (a.shape, a.dtype) == (b.shape, b.dtype)
-        a, b = (np.asarray(v, np.float32) for v in (a, b))
-        np.testing.assert_allclose(a, b, **tolerance((ours, theirs)))
-
-
-def shapes(tree):
-    return jax.tree.map(lambda v: (v.shape, v.dtype.name), tree)
-
-
-def randomised(variables):
-    rng = np.random.default_rng(0)
-    return jax.tree.map(lambda v: jnp.asarray(rng.uniform(0.2, 1.2, v.shape), v.dtype), variables)
+BATCHED = ("GroupNorm", "InstanceNorm")  # take one batch axis
+MADE_OF_OTHERS = ("Sequential", "MLP", "nested")
 
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_layer(name):
     make, inputs, options = (*LAYERS[name], {})[:3]
-    ours, theirs = make(nn), make(linen)
-    got = jaxcore.eval_shape(lambda key: ours.init(key, *inputs, **options), random.key(0))
-    expected = jax.eval_shape(lambda key: theirs.init(key, *inputs, **options), jax.random.key(0))
-    assert shapes(got) == shapes(expected)
-    variables = randomised(expected)
-    inexact = jnp.issubdtype(inputs[0].dtype, jnp.inexact)
-
-    def evaluate(module, grad):
-        def loss(params, x):
-            state = {**variables, "params": params}
-            y, updates = module.apply(state, x, *inputs[1:], mutable=["batch_stats"], **options)
-            weights = np.random.default_rng(1).normal(size=y.shape)
-            return (y * weights).sum(), (y, updates)
-
-        argnums = (0, 1) if inexact else 0
-        return grad(loss, argnums, has_aux=True)(variables.get("params", {}), inputs[0])
-
-    got = jaxcore.jit(lambda: evaluate(ours, jaxcore.grad))()
-    assert_close(got, jax.jit(lambda: evaluate(theirs, jax.grad))())
-    if name in EAGER:
-        assert_close(evaluate(ours, jaxcore.grad), got)
+    variant = "," in name
+    updates = ("batch_stats",) if "BatchNorm" in name else ()
+    free = name not in BATCHED
+    init = not variant and name not in MADE_OF_OTHERS
+    row = Row(make, inputs, options=options, free=free, brief=variant, init=init)
+    check(dataclasses.replace(row, updates=updates))
