@@ -34,6 +34,13 @@ class Dense(Module):
 
     Parameters: ``kernel (in, features)``, ``bias (features,)``.
 
+    From PyTorch: ``Linear`` has the kernel transposed, and both begin uniform in ±1/√in:
+    `initializers.torch_kernel`, `initializers.torch_bias`. From Keras: ``Dense`` begins with
+    `initializers.glorot_uniform`.
+
+    Raises:
+      InputError: a scalar.
+
     >>> import jaxcore.numpy as jnp
     >>> from jaxcore import nn, random
     >>> variables = nn.Dense(4).init(random.key(0), jnp.ones((2, 3)))
@@ -71,6 +78,15 @@ class DenseGeneral(Module):
     Axes in `batch_dims` have a kernel each.
 
     Parameters: ``kernel (*batch, *in, *features)``, ``bias (*batch, *features)``.
+
+    Raises:
+      InputError: an axis that the input has not, or `batch_dims` that are not the first ones.
+
+    >>> import jaxcore.numpy as jnp
+    >>> from jaxcore import nn, random
+    >>> heads = nn.DenseGeneral((2, 4))
+    >>> heads.init_with_output(random.key(0), jnp.ones((5, 3)))[0].shape
+    (5, 2, 4)
     """
 
     features: int | Sequence[int]
@@ -153,6 +169,17 @@ class Embed(Module):
     `attend` uses the same table as an output layer: ``(..., features) -> (..., num_embeddings)``.
 
     Parameters: ``embedding (num_embeddings, features)``.
+
+    From PyTorch: ``embedding_init=nn.initializers.normal(1.0)``. From Keras: uniform in ±0.05.
+
+    Raises:
+      InputError: indices that are not integers.
+
+    >>> import jaxcore.numpy as jnp
+    >>> from jaxcore import nn, random
+    >>> words = nn.Embed(10, 4)
+    >>> words.init_with_output(random.key(0), jnp.array([[1, 7, 7]]))[0].shape
+    (1, 3, 4)
     """
 
     num_embeddings: int
