@@ -29,6 +29,7 @@ __all__ = [
     "folded",
     "pmax_p",
     "pmin_p",
+    "positions_before",
     "psum_invariant_p",
     "psum_p",
     "pvary_p",
@@ -51,6 +52,7 @@ def collective(
     *,
     shift: Callable[[int, Params], tuple[Params, int]] = lambda dim, params: (params, dim),
     transpose: Callable[[Any, Any, Params], Any] | None = None,
+    several: bool = False,
     flops: bool = False,
 ) -> Primitive:
     """The record of a collective.
@@ -64,6 +66,7 @@ def collective(
       shift: ``shift(dim, params) -> (params, out dim)`` for a batch dimension of another axis.
       transpose: ``transpose(ct, aval, params)`` is the cotangent of the operand, of type `aval`;
         None: there is no derivative.
+      several: `over_axis` also takes one axis of several.
       flops: whether each element costs an operation.
     """
     types: dict[Any, Any] = {}
@@ -103,7 +106,8 @@ def collective(
         x, dim = (args[0], dims[0]) if args else (None, None)
         if name is not None and name in names:
             left = tuple(a for a in names if a != name)
-            if key == "axis_name" and (left or params.get("axis_index_groups") is not None):
+            whole = several or not left
+            if key == "axis_name" and not (whole and params.get("axis_index_groups") is None):
                 raise NotImplementedError(
                     f"vmap over the axis {name!r}: {jax_primitive} over several axes at once, or "
                     f"over groups of positions, is not supported; got {params}. Fix: apply it to "
@@ -253,9 +257,23 @@ def _gather_over(
 ) -> tuple[Any, int | None]:
     import jaxcore.numpy as jnp
 
-    axis = params["all_gather_dimension"]
-    y = jnp.moveaxis(spread(x, dim, size), 0, axis)
+    axis, y = params["all_gather_dimension"], spread(x, dim, size)
+    if left:
+        others = {"axis_name": left, "axis_size": params["axis_size"] // size}
+        others |= {"all_gather_dimension": 0, "tiled": False}
+        rows = split(
+            bind(all_gather_p, y, **{**params, **others}), 0, positions_before(left, params)
+        )
+        y = folded(folded(jnp.moveaxis(rows, 2, 1), 0), 0)
+    y = jnp.moveaxis(y, 0, axis)
     return (folded(y, axis) if params["tiled"] else y), None
+
+
+def positions_before(left: tuple[Any, ...], params: Params) -> int:
+    """How many positions the axes before the mapped one have."""
+    names = params["axis_name"]
+    at = next(i for i, name in enumerate(names) if name not in left)
+    return math.prod(jax.lax.axis_size(name) for name in names[:at])
 
 
 def _gather_shift(dim: int, params: Params) -> tuple[Params, int]:
@@ -285,11 +303,17 @@ def _gather_invariant_transpose(ct: Any, aval: Any, params: Params) -> Any:
 def _scatter_over(
     x: Any, dim: int | None, size: int, left: tuple[Any, ...], params: Params
 ) -> tuple[Any, int | None]:
+    import jaxcore.numpy as jnp
     from jaxcore import lax
 
     axis = params["scatter_dimension"]
     y = _times(x, size) if dim is None else lax.reduce_sum(x, (dim,))
-    return (split(y, axis, size) if params["tiled"] else y), axis
+    if not left:
+        return (split(y, axis, size) if params["tiled"] else y), axis
+    y = split(split(y, axis, positions_before(left, params)), axis + 1, size)
+    y = folded(jnp.moveaxis(y, axis + 1, 0), axis + 1)
+    others = {"axis_name": left, "axis_size": params["axis_size"] // size}
+    return bind(reduce_scatter_p, y, **{**params, **others, "scatter_dimension": axis + 1}), 0
 
 
 def _scatter_shift(dim: int, params: Params) -> tuple[Params, int]:
@@ -311,6 +335,7 @@ all_gather_p = collective(
     _gather_over,
     shift=_gather_shift,
     transpose=_gather_transpose,
+    several=True,
 )
 all_gather_invariant_p = collective(
     backend.all_gather_invariant_p,
@@ -325,5 +350,6 @@ reduce_scatter_p = collective(
     _scatter_over,
     shift=_scatter_shift,
     transpose=_scatter_transpose,
+    several=True,
     flops=True,
 )

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from jaxcore import backend
-from jaxcore.ops.collective import Params, collective, folded, split, spread
+from jaxcore.ops.collective import Params, collective, folded, positions_before, split, spread
 from jaxcore.trace import aval_of, bind
 
 __all__ = ["all_to_all_p", "axis_index_p", "pbroadcast_p", "ppermute_p"]
@@ -65,8 +65,16 @@ def _exchange_over(
     import jaxcore.numpy as jnp
 
     at, concat = params["split_axis"], params["concat_axis"]
-    y = jnp.moveaxis(split(spread(x, dim, size), at + 1, size), at + 1, 0)
-    return folded(jnp.moveaxis(y, 1, concat + 1), concat + 1), 0
+    if not left:
+        y = jnp.moveaxis(split(spread(x, dim, size), at + 1, size), at + 1, 0)
+        return folded(jnp.moveaxis(y, 1, concat + 1), concat + 1), 0
+    # Destinations go first, sources second, while the chunks travel along the other axes.
+    before = positions_before(left, params)
+    y = split(split(spread(x, dim, size), at + 1, before), at + 2, size)
+    y = folded(jnp.moveaxis(y, at + 2, 0), at + 2)
+    others = {"axis_name": left, "split_axis": at + 2, "concat_axis": concat + 2}
+    y = split(bind(all_to_all_p, y, **{**params, **others}), concat + 2, before)
+    return folded(folded(jnp.moveaxis(y, 1, concat + 2), concat + 1), concat + 1), 0
 
 
 def _exchange_shift(dim: int, params: Params) -> tuple[Params, int]:
@@ -99,5 +107,6 @@ all_to_all_p = collective(
     _exchange_over,
     shift=_exchange_shift,
     transpose=_exchange_transpose,
+    several=True,
 )
 axis_index_p = collective(backend.axis_index_p, "axis_name", _index_over)

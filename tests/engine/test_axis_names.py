@@ -202,6 +202,38 @@ def test_what_has_no_derivative_says_so(x):
         jaxcore.vmap(jaxcore.grad(lambda y: lax.pmax(y, "i").sum()), axis_name="i")(x)
 
 
+@pytest.mark.parametrize("names", [("i", "j"), ("j", "i")])
+@pytest.mark.parametrize("tiled", [False, True])
+def test_several_mapped_axes_are_one(names, tiled, rng):
+    """Their positions are numbered with the last name fastest."""
+    x = rng.standard_normal((2, 4, 16, 3), np.float32)
+    order = (0, 1) if names == ("i", "j") else (1, 0)
+    rows = np.moveaxis(x, order, (0, 1)).reshape(8, 16, 3)
+
+    def both(lib, f, x=x):
+        return lib.jit(lib.vmap(lib.vmap(f, axis_name="j"), axis_name="i"))(x)
+
+    def gather(x):
+        return lax.all_gather(x, names, axis=1, tiled=tiled)
+
+    gathered = np.concatenate(rows, 1) if tiled else np.stack(rows, 1)
+    want = np.broadcast_to(gathered, (2, 4, *gathered.shape))
+    close(both(jaxcore, gather), want)
+    close(jaxcore.grad(lambda x: (both(jaxcore, gather, x) ** 2).sum())(x), 16 * x)
+
+    def scatter(x):
+        return lax.psum_scatter(x if tiled else x[::2], names, tiled=tiled)
+
+    total = rows.sum(0).reshape(8, 2, 3) if tiled else rows.sum(0)[::2]
+    want = total.reshape(*(x.shape[i] for i in order), *total.shape[1:])
+    close(both(jaxcore, scatter), np.moveaxis(want, (0, 1), order))
+
+    def exchange(x):
+        return lax.all_to_all(x if tiled else x[:8], names, 0, 1, tiled=tiled)
+
+    close(both(jaxcore, exchange), both(jax, exchange))
+
+
 def test_several_axes_at_once_say_what_to_do(x):
     def f(y):
         return lax.ppermute(y, ("i", "j"), [(0, 1)])
