@@ -111,6 +111,19 @@ class Layout:
         return NamedSharding(self.mesh, PartitionSpec(*spec))
 
 
+def check_mesh(layout: Layout | None) -> None:
+    """Raise `TrainError` if there are several processes and no mesh that joins their devices."""
+    if layout is None and jaxcore.process_count() > 1:
+        raise TrainError(
+            explain(
+                "Several processes train one model on one mesh.",
+                got=f"{jaxcore.process_count()} processes and Trainer(mesh=None)",
+                expected="a mesh over the devices of all processes",
+                fix="write mesh=jaxcore.make_mesh((jaxcore.device_count(),), ('data',)).",
+            )
+        )
+
+
 def check_agreement(**values: Any) -> None:
     """Raise `TrainError` unless all processes have the same values; with one process, nothing."""
     if jaxcore.process_count() == 1:

@@ -35,7 +35,7 @@ from .errors import TrainError, explain
 from .feed import Padder, feed
 from .history import History
 from .iterables import as_source, example_batch
-from .layout import Layout, check_agreement
+from .layout import Layout, check_agreement, check_mesh
 from .loggers import CSVLogger, Logger
 from .loop import Loop
 from .metrics import Metrics
@@ -201,6 +201,7 @@ class Trainer:
           TrainError: something does not fit together; the message says what and how to mend it.
         """
         check_duration("until", until, fraction=False)
+        check_mesh(self.layout)
         if at_least is not None:
             check_duration("at_least", at_least, fraction=False)
         callbacks = self.callbacks

@@ -16,8 +16,9 @@ class EarlyStopping(Callback):
 
     The tests are made in this order: not finite, `stopping_threshold`, `divergence_threshold`,
     improvement. A check happens whenever a logged row has the metric. It improves if it beats the
-    best by more than `min_delta`; one that equals the best minus `min_delta` does not count. A metric that is
-    not finite stops the run at once, unless `check_finite` is False; then NaN is no improvement.
+    best by more than `min_delta`; one that equals the best minus `min_delta` does not count. A
+    metric that is not finite stops the run at once, unless `check_finite` is False; then NaN is no
+    improvement.
 
     Args:
       monitor: a column of the history, such as "val/loss".
