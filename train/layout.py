@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 import jaxcore
-from jaxcore import nn, tree
-from jaxcore.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxcore import nn, random, tree
+from jaxcore.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from .errors import TrainError, explain
 from .paths import leaf_paths
@@ -52,7 +52,9 @@ class Layout:
                     fix="leave it out to keep the parameters whole on every device.",
                 )
             )
-        self.mesh = mesh
+        # With explicit axes an embedding's lookup, say, would have to name its result's.
+        automatic = (AxisType.Auto,) * len(mesh.axis_names)
+        self.mesh = mesh = Mesh(mesh.devices, mesh.axis_names, axis_types=automatic)
         self.shard = shard
         self.data_axis = data_axis
         self.parts = mesh.shape[data_axis]
@@ -83,7 +85,7 @@ class Layout:
 
     def put_state(self, state: State) -> State:
         """A state on the mesh."""
-        return tree.map(jaxcore.device_put, state, self.of_state(state))
+        return tree.map(_put, state, self.of_state(state))
 
     def put_batch(self, batch: Any, mask: Any, stacked: bool = False) -> tuple[Any, Any]:
         """A batch and its mask on the mesh; `stacked`, of several steps, on a new first axis.
@@ -93,13 +95,7 @@ class Layout:
         spec = PartitionSpec(None, self.data_axis) if stacked else PartitionSpec(self.data_axis)
         sharding = NamedSharding(self.mesh, spec)
 
-        def put(x: Any) -> Any:
-            if jaxcore.process_count() == 1:
-                return jaxcore.device_put(x, sharding)
-            x = np.asarray(x)
-            return jaxcore.make_array_from_callback(x.shape, sharding, lambda index: x[index])
-
-        return tree.map(put, (batch, mask))
+        return tree.map(lambda x: _put(x, sharding), (batch, mask))
 
     def _longest(self, leaf: Any) -> NamedSharding:
         shape = tuple(leaf.shape)
@@ -109,6 +105,22 @@ class Layout:
         longest = max(axes, key=lambda axis: shape[axis])
         spec = [self.data_axis if axis == longest else None for axis in range(len(shape))]
         return NamedSharding(self.mesh, PartitionSpec(*spec))
+
+
+def _put(x: Any, sharding: NamedSharding) -> Any:
+    """`x`, which every process has, on devices of all processes."""
+    if jaxcore.process_count() == 1:
+        return jaxcore.device_put(x, sharding)
+    if not getattr(x, "is_fully_addressable", True):  # it is there already
+        same = x.sharding.is_equivalent_to(sharding, x.ndim)
+        return x if same else jaxcore.jit(lambda a: a, out_shardings=sharding)(x)
+    if str(x.dtype).startswith("key<"):
+        data, impl = _put(random.key_data(x), sharding), random.key_impl(x)
+        return jaxcore.jit(
+            lambda words: random.wrap_key_data(words, impl=impl), out_shardings=sharding
+        )(data)
+    values = np.asarray(x)
+    return jaxcore.make_array_from_callback(values.shape, sharding, lambda index: values[index])
 
 
 def check_mesh(layout: Layout | None) -> None:
