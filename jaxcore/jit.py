@@ -29,7 +29,7 @@ from jaxcore.ops.call import call, run_program
 from jaxcore.recompile import alike, record
 from jaxcore.shardings import constrained, incompatible_devices, options_of, placed
 from jaxcore.signature import Call, Settings, function_name, need_function, settings_of
-from jaxcore.source import is_library
+from jaxcore.source import is_internal, is_library
 from jaxcore.stages import Lowered, Traced
 from jaxcore.trace import JaxcoreTrace, aval_of, trace_program
 
@@ -338,11 +338,16 @@ class Jitted:  # noqa: D101 (its docstring is that of the function)
 
 
 def _called_by_library() -> bool:
-    """True where a function of the library itself, and no user's, is being jitted."""
+    """True where a function of the library itself, and no user's, is being jitted: in the engine
+    and the modules, and while a file of the trainer is imported; its steps are the user's.
+    """
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__") in _ENTRANCES:
         frame = frame.f_back
-    return is_library(frame.f_code.co_filename)
+    code = frame.f_code
+    if code.co_name == "<module>":
+        return is_internal(code.co_filename)
+    return is_library(code.co_filename)
 
 
 _ENTRANCES = (__name__, errors.boundary.__name__, "jaxcore.donating")

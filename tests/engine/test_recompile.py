@@ -183,3 +183,14 @@ def test_a_cleared_function_starts_afresh():
     jitted.clear_cache()
     jitted(X[:1])
     assert jaxcore.cache.log()[-1].changes == ()
+
+
+@pytest.mark.rank_promotion
+def test_helpers_of_the_trainer_are_left_out(key):
+    from jaxcore.train.step import _two_keys
+
+    before = len(jaxcore.cache.log())
+    for promotion in ("allow", "warn", "raise"):
+        with jax.numpy_rank_promotion(promotion):
+            _two_keys(key)
+    assert len(jaxcore.cache.log()) == before
