@@ -30,12 +30,24 @@ __all__ = [
 ]
 
 
+_REDUCTIONS = (lax.psum, lax.pmean, lax.pmax, lax.pmin)  # in any order of the axes
+
+
 def _over_any_axis(fun: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(fun)
     def collective(x: Any, axis_name: Any, *args: Any, **kwargs: Any) -> Any:
         mesh = backend.manual_mesh()
         names = axis_name if isinstance(axis_name, tuple | list) else (axis_name,)
-        mapped = mesh is not None and not any(a in mesh.axis_names for a in names)
+        mapped = () if mesh is None else tuple(a for a in names if a not in mesh.axis_names)
+        if mapped and len(mapped) < len(names):
+            if fun not in _REDUCTIONS:
+                raise NotImplementedError(
+                    f"{fun.__name__} over axes of the mesh and of vmap at once is not supported; "
+                    f"got {axis_name!r}, of which vmap maps {mapped!r}. Fix: apply it to one axis "
+                    "after the other."
+                )
+            x = collective(x, mapped, *args, **kwargs)
+            axis_name, mapped = tuple(a for a in names if a not in mapped), ()
         with backend.unchecked() if mapped else nullcontext():
             return fun(x, axis_name, *args, **kwargs)
 

@@ -174,3 +174,21 @@ def test_inside_the_rest_of_the_language(name):
     got = jaxcore.jit(around(jaxcore, mapped(jaxcore))[name])(X / 4)
     want = jax.jit(around(jax, mapped(jax))[name])(X / 4)
     np.testing.assert_allclose(got, want, rtol=2e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_sum_over_an_axis_of_the_mesh_and_a_mapped_one(check):
+    def total(f):
+        def body(x):  # rows of one device, which vmap maps
+            return jaxcore.vmap(f, axis_name="i")(x)
+
+        settings = {"mesh": MESH, "in_specs": P("x"), "out_specs": P("x"), "check_vma": check}
+        return jaxcore.jit(jaxcore.shard_map(body, **settings))
+
+    means = total(lambda row: row - lax.pmean(row, ("i", "x")))(X)
+    np.testing.assert_allclose(means, X - X.mean(0, keepdims=True), rtol=1e-4, atol=1e-5)
+    gradient = jaxcore.grad(lambda x: total(lambda row: lax.psum(row, ("x", "i")))(x).sum())(X)
+    np.testing.assert_allclose(gradient, np.full_like(X, len(X)), rtol=1e-5)
+    if check:
+        with pytest.raises(NotImplementedError, match=r"(?s)all_gather.*'i'.*Fix:"):
+            total(lambda row: lax.all_gather(row, ("x", "i")))(X)
