@@ -12,7 +12,7 @@ from jaxcore.ops.rules import kind_of
 from jaxcore.primitive import Primitive
 from jaxcore.trace import bind
 
-__all__ = ["binary", "float_binary", "float_unary", "unary"]
+__all__ = ["binary", "float_binary", "float_unary", "unary", "with_methods"]
 
 _UFUNC = ("accumulate", "at", "identity", "nargs", "nin", "nout", "outer", "reduce", "reduceat")
 
@@ -21,8 +21,15 @@ def _named(function: Callable[..., Any], name: str, doc: str) -> Callable[..., A
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
     function.__module__ = "jaxcore.numpy"
-    ufunc = getattr(jax.numpy, name, None)
-    if type(ufunc).__name__ == "ufunc":
+    return with_methods(function)
+
+
+def with_methods(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` with the methods that it has as a ufunc in JAX, such as ``reduce``; JAX's own,
+    on our traces.
+    """
+    ufunc = getattr(jax.numpy, function.__name__, None)
+    if isinstance(ufunc, jax.numpy.ufunc):
         for method in _UFUNC:
             setattr(function, method, getattr(ufunc, method))
     return function

@@ -10,6 +10,7 @@ import numpy as np
 from jaxcore import backend
 from jaxcore.numpy import ufuncs as u
 from jaxcore.numpy.elementwise import greater, less, where
+from jaxcore.numpy.factory import with_methods
 from jaxcore.numpy.logic import isnan, isposinf
 from jaxcore.numpy.operand import as_value
 from jaxcore.numpy.promote import array, broadcast, inexact, operands, to_dtype
@@ -155,12 +156,14 @@ _logaddexp.defjvp(_log_sum_jvp(exp_p, _logaddexp))
 _logaddexp2.defjvp(_log_sum_jvp(exp2_p, _logaddexp2))
 
 
+@with_methods
 def logaddexp(x1: Any, x2: Any, /) -> Any:
     """log(exp(x1) + exp(x2)) without overflow."""
     x1, x2 = broadcast("logaddexp", *operands("logaddexp", x1, x2, to_float=True), scalars=True)
     return _logaddexp(x1, x2)
 
 
+@with_methods
 def logaddexp2(x1: Any, x2: Any, /) -> Any:
     """log2(exp2(x1) + exp2(x2)) without overflow."""
     x1, x2 = broadcast("logaddexp2", *operands("logaddexp2", x1, x2, to_float=True), scalars=True)

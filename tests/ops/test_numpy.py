@@ -166,3 +166,36 @@ def test_a_function_of_many_operations_is_one_executable(monkeypatch):
     jnp.nanmedian(X)  # compiled
     monkeypatch.setattr(eager, "run", None)
     assert jnp.nanmedian(X) == 2.5
+
+
+UFUNCS = sorted(k for k in dir(jax.numpy) if isinstance(getattr(jax.numpy, k), jax.numpy.ufunc))
+METHODS = {
+    "reduce": lambda m, f, x: f.reduce(x, axis=1),
+    "accumulate": lambda m, f, x: f.accumulate(x),
+    "outer": lambda m, f, x: f.outer(x[0], x[1]),
+    "at": lambda m, f, x: f.at(x, m.numpy.array([0, 2, 0]), x[:3], inplace=False),
+    "reduceat": lambda m, f, x: f.reduceat(x, m.numpy.array([0, 2])),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_methods_of_ufuncs(method):
+    """As in JAX, also where the operands are traced, mapped and differentiated."""
+    x = np.array([[1.5, -2.0], [0.5, 3.0], [2.5, 0.25]], np.float32)
+    run = METHODS[method]
+    names = [k for k in UFUNCS if getattr(jax.numpy, k).nin == 2]
+    assert len(names) == 13
+    signed = [k for k in names if not k.startswith(("bitwise", "logical"))]
+
+    def everything(m):
+        def f(name, x):
+            return run(m, getattr(m.numpy, name), x)
+
+        out = {k: f(k, x if k in signed else x > 1) for k in names}
+        out["mapped"] = m.vmap(lambda x: f("add", x))(np.stack([x, x + 1]))
+        out["slope"] = m.grad(lambda x: (f("add", x) ** 2).sum())(x)
+        return out
+
+    wanted = jax.jit(lambda: everything(jax))()
+    for got in (everything(jaxcore), jaxcore.jit(lambda: everything(jaxcore))()):
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), got, wanted)
