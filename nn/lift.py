@@ -94,6 +94,9 @@ class Shared:
         self._given = {path: value for path, value in given.items() if not carried(path)}
         self._sown: list[Path] = []
         self.keys = {name: random.split(key, n) for name, key in frame.stream_keys().items()}
+        known = any(path[0] == "params" for path in (*given, *self._prepared))
+        #: Whether the block's parameters exist, or it may not make any.
+        self.complete = known or not frame.run.mutable("params")
 
     def call(
         self, state: list[Any], keys: Any, block: Callable[[], Any]

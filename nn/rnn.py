@@ -123,10 +123,18 @@ class RNN(Module):
     def _run(self, carry: Carry, x: Array, lengths: Any, mask: Any) -> tuple[Carry, Any]:
         frame = self._frame("__call__")
         steps = x.shape[0]
+        first = jnp.zeros(x.shape[1:], x.dtype)
         if frame.run.plan is not None:
-            carry, y = self.cell(carry, jnp.zeros(x.shape[1:], x.dtype))
+            carry, y = self.cell(carry, first)
             return carry, tree.map(lambda v: jnp.broadcast_to(v[None], (steps, *v.shape)), y)
         shared = Shared(frame, self.cell, steps)
+        if not shared.complete:  # parameters that this apply makes are made before the loop
+            with frame.run.layer() as made:
+                self.cell(carry, first)
+            for path, value in made.values.items():
+                if path[0] == "params":
+                    frame.run.put(path, value, "RNN")
+            shared = Shared(frame, self.cell, steps)
 
         def step(state: Any, inputs: Any) -> Any:
             carry, last, variables = state

@@ -141,6 +141,26 @@ def test_state_and_random_numbers_inside_a_sequence():
     assert mean.shape == (4,) and np.all(mean != 0)
 
 
+def test_sequences_inside_other_forms():
+    """Under Repeat as in a loop over its slices; without steps; with parameters made by apply."""
+    one = nn.RNN(nn.SimpleCell(4))
+    deep = nn.Repeat(one, 2)
+    variables = deep.init(random.key(0), SEQUENCE)
+
+    @functools.partial(jaxcore.jit, compiler_options=QUICK)
+    def run(variables):
+        x = SEQUENCE
+        for i in range(2):
+            layer = jax.tree.map(lambda v, i=i: v[i], variables["params"]["block"])
+            x = one.apply({"params": layer}, x)
+        none, made = one.apply({}, SEQUENCE[:, :0], rngs=random.key(1), mutable=True)
+        return deep.apply(variables, SEQUENCE), x, none, made
+
+    y, expected, none, made = run(variables)
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)
+    assert none.shape == (3, 0, 4) and made["params"]["cell"]["h"]["kernel"].shape == (4, 4)
+
+
 def test_options_that_differ_between_libraries():
     cell, before = nn.LSTMCell(4, forget_bias=1.0), nn.GRUCell(4, reset_after=False)
 
