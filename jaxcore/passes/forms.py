@@ -14,6 +14,9 @@ from typing import Any
 
 from jaxcore.ir import Atom, Equation, Program, Var
 from jaxcore.ops.call import call_p
+from jaxcore.ops.cond import cond_p
+from jaxcore.ops.loop import while_p
+from jaxcore.ops.scan import scan_p
 from jaxcore.passes.residuals import bytes_of, rewired
 from jaxcore.passes.roll import Run, roll, runs_of
 
@@ -21,6 +24,7 @@ __all__ = ["FORMS", "arrange", "check_form"]
 
 FORMS = ("inline", "outlined", "rolled")
 
+_IN_PLACE = (cond_p, scan_p, while_p)
 _SIZE = 12  # operations from which a call is worth a computation of its own
 _FEW, _MANY = 3, 32  # calls from which blocks are outlined, and rolled
 _HEAVY = 16  # calls up to which blocks whose operands outweigh the rest stay inline
@@ -94,8 +98,11 @@ def _count(program: Program) -> tuple[dict[Program, int], dict[Program, int], se
     """How often each program is called in the text of `program`, how many operations each has, and
     which ones compute again what a checkpoint did not keep.
 
-    The last must be computations of their own: the CPU backend drops barriers before it looks for
-    common subexpressions, and would share the second computation with the first.
+    The bodies of loops and branches are not called but stand where they run: as a computation of
+    its own, one that several loops shared ran for ever on the CPU where the arrays of the loops
+    were laid out in different orders. What is computed again must be a computation of its own: the
+    CPU backend drops barriers before it looks for common subexpressions, and would share the second
+    computation with the first.
     """
     counts: dict[Program, int] = {}
     sizes: dict[Program, int] = {}
@@ -106,7 +113,7 @@ def _count(program: Program) -> tuple[dict[Program, int], dict[Program, int], se
         for eq in p.equations:
             callees = eq.programs
             for callee in callees:
-                counts[callee] = counts.get(callee, 0) + 1
+                counts[callee] = counts.get(callee, 0) + (eq.primitive not in _IN_PLACE)
                 if eq.params.get("again") and any(eq.params["prevent_cse"]):
                     again.add(callee)
                 if callee not in sizes:

@@ -239,3 +239,19 @@ def test_a_block_keeps_what_is_dear_and_computes_the_rest_again():
 def jnp_reference(x):
     y = 0.5 * x * (1.0 + jax.numpy.tanh(0.8 * (x + 0.04 * x * x * x)))
     return jax.numpy.where(y > 0, y, 0.1 * y) * 3.0
+
+
+def test_loops_that_share_a_body_may_lay_their_arrays_out_differently():
+    def divided(x):
+        pairs = [jnp.stack([x, x + 1], axis) for axis in (0, 1)]
+        return [
+            jaxcore.vmap(lambda x: (jnp.gcd(x, 4), jnp.gcd(x, x[:, :1])), in_axes=axis)(pair)
+            for axis, pair in enumerate(pairs)
+        ]
+
+    x = np.array([[3, -1, 2], [0, 6, -4]], np.int32)
+    for got in jaxcore.jit(divided)(x):
+        first = np.stack([np.gcd(x, 4), np.gcd(x + 1, 4)])
+        second = np.stack([np.gcd(x, x[:, :1]), np.gcd(x + 1, (x + 1)[:, :1])])
+        np.testing.assert_array_equal(got[0], first)
+        np.testing.assert_array_equal(got[1], second)
