@@ -17,9 +17,11 @@ import jax
 import numpy as np
 
 from jaxcore import backend, eager, errors
+from jaxcore.debug.devices import first_inside
 from jaxcore.debug.running import Operation, Runner, watching
 from jaxcore.debug.values import as_numpy, is_float, summary
 from jaxcore.ir import Program
+from jaxcore.ops.shard_map import shard_map_p
 from jaxcore.signature import leaf_path
 from jaxcore.source import Source, current_source
 
@@ -109,6 +111,14 @@ class _Tracker(Runner):
     def operation(self, op: Operation) -> list[Any]:
         self._turned_back = self._turned_back or op.source.phase == "backward"
         results = eager.run(op.primitive, op.operands, op.params)
+        made = any(map(self.holds, results)) and not any(map(self.holds, op.operands))
+        if made and op.primitive is shard_map_p:
+            test = jax.numpy.isnan if self.kind == "nan" else jax.numpy.isinf
+            inside = first_inside(op, test, self._located)
+            if inside is not None:
+                birth = _Birth(len(self._births), *inside, given=False)
+                self._births.update({id(x): (x, birth) for x in results if self.holds(x)})
+                return results
         return self._noted(op, results)
 
     def structured(self, op: Operation, run: Callable[[], list[Any]]) -> list[Any]:

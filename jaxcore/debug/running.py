@@ -23,7 +23,7 @@ from jaxcore.primitive import Primitive
 from jaxcore.source import Source, current_source
 from jaxcore.trace import JaxcoreTrace, literal_value
 
-__all__ = ["Operation", "Runner", "watching"]
+__all__ = ["CALLS", "Operation", "Runner", "watching"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ def _cond(runner: Runner, args: Sequence[Any], params: dict[str, Any]) -> list[A
     return runner.run(branches[chosen], args[1:])
 
 
-_CALLS = (
+CALLS = (
     "call",
     "custom_jvp_call",
     "custom_vjp_call",
@@ -180,7 +180,7 @@ _CALLS = (
     "checkpoint",
 )
 _STEPS: dict[str, Callable[[Runner, Sequence[Any], dict[str, Any]], list[Any]]] = {
-    **dict.fromkeys(_CALLS, _call),
+    **dict.fromkeys(CALLS, _call),
     "scan": _scan,
     "while": _while,
     "cond": _cond,

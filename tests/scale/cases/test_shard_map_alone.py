@@ -192,3 +192,32 @@ def test_a_sum_over_an_axis_of_the_mesh_and_a_mapped_one(check):
     if check:
         with pytest.raises(NotImplementedError, match=r"(?s)all_gather.*'i'.*Fix:"):
             total(lambda row: lax.all_gather(row, ("x", "i")))(X)
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_nan_inside_names_its_line(check):
+    def layer(x):
+        x = x + lax.psum(x, "y") * 0
+        return jnp.log(x - 2.0)  # of numbers that only the first devices hold
+
+    def body(x, scale):
+        return jaxcore.block(layer, x * scale, name="layer") + lax.axis_index("x")
+
+    f = jaxcore.shard_map(
+        body, mesh=MESH, in_specs=(P("x"), P()), out_specs=P("x"), check_vma=check
+    )
+    report = jaxcore.debug.find_nan(jaxcore.jit(f))(X, np.float32(1))
+    assert report.primitive == "log" and report.text.startswith("return jnp.log(x - 2.0)")
+    assert report.operands[0].startswith("float32[2,8]") and report.position == (0, 0)
+    assert jaxcore.debug.find_nan(f)(X + 3, np.float32(1)) is None
+
+    def loss(x):
+        return jnp.sum(jnp.where(x > 2.0, f(x, 1.0), 0.0))
+
+    def root(x):
+        return jnp.sqrt(x * 0)
+
+    g = jaxcore.shard_map(root, mesh=MESH, in_specs=P("x"), out_specs=P("x"), check_vma=check)
+    report = jaxcore.debug.find_nan(jaxcore.grad(lambda x: jnp.sum(g(x))))(X)
+    assert report.phase == "backward" and report.text == "return jnp.sqrt(x * 0)"
+    assert jaxcore.debug.find_nan(loss)(X) is None  # no result shows it
