@@ -10,6 +10,7 @@ taken apart.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -65,6 +66,9 @@ class Run:
 
 def runs_of(program: Program, least: int) -> list[Run]:
     """The chains of at least `least` calls in `program`."""
+    calls = Counter(eq.params["program"] for eq in program.equations if eq.primitive is call_p)
+    if max(calls.values(), default=0) < least:  # nothing to follow
+        return []
     open_runs: dict[Program, Run] = {}
     done: list[Run] = []
     for eq in program.equations:
