@@ -1,4 +1,6 @@
-"""Run the named cases, or all: ``python -m benchmarks [case ...] [--markdown] [--json PATH]``."""
+"""Run the named cases, or all: ``python -m benchmarks [case ...] [--markdown]
+[--picture SVG] [--json PATH]``.
+"""
 
 import argparse
 import importlib
@@ -7,6 +9,7 @@ from pathlib import Path
 import rich.console
 
 import jaxcore
+from benchmarks.picture import write_picture
 from benchmarks.report import environment, markdown_table, terminal_table, write_json
 
 CASES = (
@@ -27,6 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("case", nargs="*", metavar="case", help=f"one of {', '.join(CASES)}")
     parser.add_argument("--json", type=Path, default=Path("build/benchmarks.json"), metavar="PATH")
+    parser.add_argument("--picture", type=Path, metavar="SVG", help="draw the ratios as bars")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     options = parser.parse_args()
     if unknown := sorted(set(options.case) - set(CASES)):
@@ -39,11 +43,13 @@ def main() -> None:
         with console.status(f"measuring {case}"):
             rows += importlib.import_module(f"benchmarks.{case}").run()
     write_json(rows, options.json)
+    facts = ", ".join(f"{name} {value}" for name, value in environment().items())
+    if options.picture:
+        write_picture(rows, facts, options.picture)
     if options.markdown:
         print(markdown_table(rows))
     else:
         console.print(terminal_table(rows))
-    facts = ", ".join(f"{name} {value}" for name, value in environment().items())
     console.print(f"{facts}\nwritten to {options.json}", soft_wrap=True)
 
 

@@ -1,9 +1,11 @@
 """The benchmarks do what they say: both sides train alike, and a ratio is a ratio."""
 
+import xml.etree.ElementTree
+
 import numpy as np
 import pytest
 
-from benchmarks import gpt, gpt_step, host_overhead, report, second_start
+from benchmarks import gpt, gpt_step, host_overhead, picture, report, second_start
 from benchmarks.harness import OURS, PEER, Row, in_turns, repeated, row
 from benchmarks.sides import SIDES
 
@@ -51,6 +53,16 @@ def test_sides_take_turns():
 def test_repeated_measures_each_side():
     measured = repeated("sum", {OURS: lambda: sum(range(9)), PEER: lambda: 0}, rounds=3, seconds=0)
     assert measured.ours > 0 and measured.peer > 0 and measured.met is None
+
+
+def test_the_picture_has_a_bar_for_each_row(tmp_path):
+    rows = [Row("step <12>", 0.03, 0.04, 0.75), Row("memory", 2e7, 1e7, 2.0, unit="B")]
+    picture.write_picture(rows, "jax 0.12", tmp_path / "rows.svg")
+    drawn = xml.etree.ElementTree.parse(tmp_path / "rows.svg").getroot()
+    texts = [x.text for x in drawn if x.tag.endswith("text")]
+    assert {"step <12>", "0.75", "20.0 MB  /  10.0 MB", "jax 0.12"} <= set(texts)
+    widths = [float(x.get("width")) for x in drawn if x.tag.endswith("rect")][1:]
+    assert len(widths) == 2 and widths[0] < widths[1]
 
 
 def test_the_ratio_is_the_median_of_the_rounds():
