@@ -89,9 +89,16 @@ def lookup(module: str, name: str) -> Any:
         return import_module(f"jaxcore.{path}")
     if path in LEFT_OUT:
         raise AttributeError(f"jaxcore leaves out jax.{path}: {LEFT_OUT[path]}.")
-    found = None if name.startswith("_") else getattr(_theirs(module), name)
-    if name.startswith("_") or isinstance(found, ModuleType):
-        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+    try:
+        found = None if name.startswith("_") else getattr(_theirs(module), name)
+    except AttributeError as error:
+        if "has no attribute" not in str(error):  # JAX says what became of the name
+            raise
+        found = None
+    if found is None or isinstance(found, ModuleType):
+        raise AttributeError(
+            f"module {module!r} has no attribute {name!r}", name=name, obj=sys.modules[module]
+        ) from None
     return found
 
 

@@ -1,18 +1,19 @@
 """Modules, layers, losses and metrics.
 
-- `Module`: `module`; what surrounds a call: `scope`, `state`; `init`: `initialize`;
-  equality: `equality`; arguments: `arrays`
+- `Module`: `module`, made by `construct`; what surrounds a call: `scope`, `state`, `running`;
+  `init`: `initialize`; equality: `equality`; arguments: `arrays`; what crosses `jit` and `grad`:
+  `threaded`; compute dtypes: `dtypes`; `errors`
 - layers: `linear`, `contraction`; `convolution`, `separable`; `pooling`, `adaptive_pooling`,
   `resizing`, `shapes`; `normalization`, `group_normalization`, `stochastic`; `attention`,
-  `positions`; `recurrent` and `lstm` (cells), `rnn`; `containers`, `graph`; `reparametrization`
-  (layers with other parameters than they have)
+  on `dot_product` and `fused`; `positions`; `recurrent` and `lstm` (cells), `rnn`; `containers`,
+  `graph`; `reparametrization` (layers with other parameters than they have)
 - whole models: `models`; their weights in files: `weights` (`load`, `save`); texts: `generation`,
   `beams`
 - forms: `repeat` (`Repeat`: one block many times), `vmap` (`Vmap`: many copies side by side), both
   on `lift`; `remat` (`Remat`: computes a block again in the backward pass)
 - functions: `activations`; namespaces: `initializers`, `losses`, `metrics`
 - parameter trees: `filters` (`partition`, `merge`), `sharding`; models taken apart: `surgery`;
-  tables: `summary`, `display`
+  tables: `summary`, `display`; layers by the names of other libraries: `other_names`
 
 Layers and functions are exported flat: ``nn.Dense``, ``nn.relu``; the namespaces are used as
 ``nn.losses.softmax_cross_entropy``.
@@ -99,6 +100,7 @@ from .linear import Dense, DenseGeneral, Embed
 from .lstm import ConvLSTMCell, LSTMCell, OptimizedLSTMCell
 from .module import Module
 from .normalization import BatchNorm, LayerNorm, RMSNorm
+from .other_names import name_here
 from .pooling import avg_pool, lp_pool, max_pool, min_pool, pool, sum_pool
 from .positions import RelativePositionBias, alibi_bias, alibi_slopes, rotary, sinusoidal_positions
 from .recurrent import GRUCell, MGUCell, RNNCellBase, SimpleCell
@@ -273,6 +275,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    here = name_here(name)
+    if here is not None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; write nn.{here}")
     return namespaces.lookup(__name__, name)
 
 

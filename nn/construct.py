@@ -195,9 +195,11 @@ class ModuleClass(metaclass=ModuleMeta):
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise dataclasses.FrozenInstanceError(
-            f"cannot set {type(self).__name__}.{name}: modules do not change. For another "
-            f"configuration use dataclasses.replace(module, {name}=...); for a value that changes "
-            f"while the model runs use self.variable('state', '{name}', init)."
+            f"cannot set {type(self).__name__}.{name}: modules do not change. Make "
+            "submodules in the method that calls them, or declare them and options as fields of "
+            f"the class, without __init__; for another configuration use "
+            f"dataclasses.replace(module, {name}=...); for a value that changes while the model "
+            f"runs use self.variable('state', '{name}', init)."
         )
 
     def __delattr__(self, name: str) -> None:
@@ -207,6 +209,8 @@ class ModuleClass(metaclass=ModuleMeta):
 def as_module_class(cls: Any) -> None:
     """Turns a class body into a module: dataclass, pytree, entry points."""
     dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
+    if "setup" in vars(cls):
+        cls.__getattr__ = _missing
     cls._defaults = tuple((field.name, field.default) for field in dataclasses.fields(cls))
     del cls.__setattr__, cls.__delattr__  # the dataclass's own say less than `ModuleClass`'s
     if "_static_key" not in vars(cls):  # the base class's own methods serve whoever runs
@@ -216,3 +220,11 @@ def as_module_class(cls: Any) -> None:
             if named and type(value) is types.FunctionType and not hasattr(value, "_entry_point"):
                 setattr(cls, name, _entry_point(value))
     jax.tree_util.register_pytree_node(cls, lambda m: ((), m), lambda module, _: module)
+
+
+def _missing(self: Any, name: str) -> Any:
+    """An attribute that a `setup` in the manner of Flax would have made."""
+    raise AttributeError(
+        f"{type(self).__name__}.{name} does not exist: nothing calls a module's setup(). Make "
+        "submodules in the method that calls them, or declare them as fields of the class."
+    )

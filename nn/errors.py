@@ -65,15 +65,15 @@ class ParameterShapeError(ModuleError, ValueError):
 class InputError(ModuleError, ValueError):
     """An input or option of a layer has a rank, size or value that the layer cannot take.
 
-    Fix: pass what the message expects; layers take (batch, ..., channels).
+    Fix: the message says what was expected; layers take (batch, ..., channels).
     """
 
 
 class WeightsError(ModuleError, ValueError):
     """A file of weights is damaged or unsafe, or its names or shapes are not those of the model.
 
-    Fix: the message lists every name; use the file of this model, another map of names, or
-    strict=False to take what fits.
+    Fix: use the file of this model, another map of names, or strict=False to take what fits; the
+    message lists every name.
     """
 
 

@@ -22,6 +22,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from jaxcore import Array
+from jaxcore.errors import describe_type
 
 from . import scope
 from .construct import ModuleClass, as_module_class, check_train, take_name
@@ -138,8 +139,8 @@ class Module(ModuleClass):
         """
         if not isinstance(variables, Mapping):
             raise InputError(
-                f"{type(self).__name__}.apply: variables is a {type(variables).__name__}. Expected "
-                "a dict of collections, {'params': {...}}, as init returns it."
+                f"{type(self).__name__}.apply: variables is of type {describe_type(variables)}. "
+                "Expected a dict of collections, {'params': {...}}, as init returns it."
             )
         run = Run(variables, mutability(mutable))
         if capture_intermediates is not False:

@@ -6,7 +6,9 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+import jaxcore.numpy as jnp
 from jaxcore import random
+from jaxcore.errors import describe_type
 
 from .construct import ambient_train
 from .errors import ImmutableVariableError, InputError, MissingVariableError, where
@@ -60,12 +62,14 @@ def rng_streams(rngs: Any) -> Streams:
 def _as_key(key: Any, argument: str) -> Any:
     if isinstance(key, int) and not isinstance(key, bool):
         return random.key(key)
-    if not hasattr(key, "dtype") or not hasattr(key, "shape"):
-        raise InputError(
-            f"{argument} is a {type(key).__name__}. Expected a key, jaxcore.random.key(0), or a "
-            "dict of keys by stream, {'params': key, 'dropout': key}."
-        )
-    return key
+    dtype = getattr(key, "dtype", None)
+    if dtype is not None and hasattr(key, "shape") and not jnp.issubdtype(dtype, jnp.inexact):
+        return key
+    raise InputError(
+        f"{argument} is of type {describe_type(key)}. Expected a key, jaxcore.random.key(0), or a "
+        "dict of keys by stream, {'params': key, 'dropout': key}; in init it comes first: "
+        "init(key, x)."
+    )
 
 
 def mutability(mutable: bool | str | Iterable[str]) -> Callable[[str], bool]:

@@ -269,7 +269,7 @@ def latest_checkpoint(run_dir: str | os.PathLike[str]) -> Path:
             got=f"no whole step_* folder in {Path(run_dir) / 'checkpoints'}"
             + (f", but {len(damaged)} damaged" if damaged else ""),
             expected="the directory of a run that saved one",
-            fix="give the Trainer this `dir` and a Checkpoint callback, and train.",
+            fix="give the Trainer this `dir` and a ModelCheckpoint callback, and train.",
         )
     )
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import jaxcore.numpy as jnp
 from jaxcore import lax, nn
+from jaxcore.errors import describe_type
 
 from .errors import ScalarLossError, TrainError, explain
 from .metrics import Last, Mean, Metric, Sum
@@ -76,7 +77,7 @@ def reduce_loss(
             raise TrainError(
                 explain(
                     f"`{owner}` returned a tuple that is not (losses, metrics).",
-                    got=f"a tuple of {', '.join(type(item).__name__ for item in result)}",
+                    got=f"a tuple of {', '.join(map(describe_type, result))}",
                     expected="losses, or the pair (losses, {name: values})",
                     fix="return losses, {'accuracy': correct}.",
                 )

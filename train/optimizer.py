@@ -113,7 +113,7 @@ class Optimizer:
                     fix="write lr={'encoder/**': 1e-5, '**': 1e-3} beside tx=optax.adamw.",
                 )
             )
-        if lr is not None and not any(map(_is_factory, groups.values())):
+        if lr is not None and all(map(_is_transformation, groups.values())):
             raise TrainError(
                 explain(
                     "`lr` is given, but `tx` has its learning rate already.",

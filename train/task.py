@@ -62,6 +62,17 @@ class Task:
     precision: str = "32-true"
     average: Average | None = None
 
+    def __post_init__(self) -> None:
+        if isinstance(self.model, type):
+            raise TrainError(
+                explain(
+                    "`model` is a class.",
+                    got=self.model.__name__,
+                    expected="a module",
+                    fix=f"make one: model={self.model.__name__}().",
+                )
+            )
+
     def loss(self, model: Model, batch: Any, ctx: Context) -> Any:
         """Per-example losses of shape (rows, ...), or `Weighted`; or a pair (either, metrics).
 

@@ -43,7 +43,8 @@ class _Duration:
             )
 
     def __str__(self) -> str:
-        return f"{self.count} {type(self).__name__.lower()}"
+        unit = type(self).__name__.lower()
+        return f"{self.count} {unit if self.count != 1 else unit.removesuffix('s')}"
 
 
 class Steps(_Duration):

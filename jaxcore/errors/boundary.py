@@ -143,7 +143,7 @@ def _module_line(error: Exception) -> list[str]:
 def _extend(error: Exception, lines: Sequence[str]) -> None:
     message = str(error).rstrip()
     lines = list(lines)
-    if "Fix:" not in message:
+    if "fix:" not in message.lower():
         fix = fix_for(error)
         lines += [f"Fix: {fix}"] if fix else []
     error.args = ("\n  ".join([message, *lines]), *error.args[1:])

@@ -321,12 +321,14 @@ _FIXES = [
 
 
 def fix_for(error: Exception) -> str:
-    """What to do about `error`; empty where nothing general can be said."""
-    message = str(error)
+    """What to do about `error`; empty where its message says it, or nothing general can be said."""
+    documented, message = documented_fix(type(error)), str(error)
+    if documented:  # an error of ours, of which the words below would be guesses
+        return "" if documented.startswith("the message") else documented
     for row in _FIXES:
         if isinstance(error, row.kind) and re.search(row.words, message):
             return row.text
-    return documented_fix(type(error))
+    return ""
 
 
 def documented_fix(kind: type[BaseException]) -> str:

@@ -108,6 +108,12 @@ def softmax_cross_entropy(
         return softmax_cross_entropy_with_integer_labels(
             logits, labels, axis, where, label_smoothing, class_weights=class_weights
         )
+    if labels.shape == jnp.shape(logits)[:-1] and labels.ndim:
+        raise InputError(
+            f"softmax_cross_entropy: labels have shape {labels.shape}, as numbers of classes, and "
+            f"dtype {labels.dtype}. Expected integers, labels.astype(jnp.int32), or probabilities "
+            f"of the logits' shape {jnp.shape(logits)}."
+        )
     logits, labels = pair("softmax_cross_entropy", logits, labels, "labels")
     logp = log_softmax(logits, axis, where)
     if class_weights is not None:

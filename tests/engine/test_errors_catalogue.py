@@ -43,6 +43,14 @@ def test_an_error_without_a_fix_gets_that_of_its_class():
     assert fix_for(Exception("so")) == ""
 
 
+def test_an_error_of_ours_is_not_explained_by_words_of_its_message():
+    from jaxcore.errors.fixes import fix_for
+    from jaxcore.nn import InputError
+
+    assert fix_for(ValueError("a label")).startswith("each letter")
+    assert fix_for(InputError("labels have shape (2,). Expected (3,).")) == ""
+
+
 def test_the_page_agrees():
     page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
     assert page == catalogue.markdown(), "run: python -m jaxcore.errors --markdown > docs/errors.md"

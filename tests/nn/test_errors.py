@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,14 @@ class FieldAndParameter(nn.Module):
 
     def __call__(self, x):
         self.param("part", nn.initializers.zeros, (2,))
+
+
+class WithSetup(nn.Module):
+    def setup(self):
+        self.part = nn.Dense(2)
+
+    def __call__(self, x):
+        return self.part(x)
 
 
 class SlashInName(nn.Module):
@@ -116,7 +125,11 @@ MISTAKES = {
         nn.MissingRngError,
         ["inner", "'kernel'", "'params'", "init(key, ...)"],
     ),
-    "not a key": (lambda: DENSE.init("seed", X), nn.InputError, ["rngs is a str", "random.key(0)"]),
+    "not a key": (
+        lambda: DENSE.init("seed", X),
+        nn.InputError,
+        ["rngs is of type str", "random.key(0)"],
+    ),
     "collection": (
         apply(DENSE, given={"batch_stats": {}}),
         nn.MissingVariableError,
@@ -132,10 +145,20 @@ MISTAKES = {
         nn.MissingVariableError,
         ["'params/inner/kernel'", "'params/inner' holds 'weights'"],
     ),
+    "the input for the key": (
+        lambda: DENSE.init(X),
+        nn.InputError,
+        ["rngs is of type float32[2,3]", "init(key, x)"],
+    ),
+    "classes as floats": (
+        lambda: nn.losses.softmax_cross_entropy(X, X[:, 0]),
+        nn.InputError,
+        ["(2,)", "float32", "labels.astype(jnp.int32)", "(2, 3)"],
+    ),
     "no variables": (
         lambda: DENSE.apply(X),
         nn.InputError,
-        ["Outer.apply: variables is a", "{'params': {...}}"],
+        ["Outer.apply: variables is of type", "{'params': {...}}"],
     ),
     "shape of a parameter": (
         apply(DENSE, given={"params": {"inner": {"kernel": jnp.ones((4, 3)), "bias": X[0]}}}),
@@ -302,3 +325,24 @@ def test_the_bare_name_is_refused():
     code = f"import sys; sys.path.insert(0, {str(folder.parent)!r}); import nn"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "from jaxcore import nn" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("mistake", "words"),
+    [
+        (lambda: WithSetup().init(KEY, X), "WithSetup.part .* module's setup.*fields of the class"),
+        (lambda: nn.Linear, "'jaxcore.nn' has no attribute 'Linear'; write nn.Dense"),
+        (lambda: nn.Dens, "'jaxcore.nn' has no attribute 'Dens'$"),
+    ],
+)
+def test_a_name_that_is_not_there(mistake, words):
+    with pytest.raises(AttributeError, match=words):
+        mistake()
+
+
+def test_names_of_other_libraries_stand_for_names_of_ours():
+    from jaxcore.nn import other_names
+
+    for other, name in other_names._HERE.items():
+        assert other not in nn.__all__
+        assert operator.attrgetter(name)(nn)

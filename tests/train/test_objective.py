@@ -78,7 +78,7 @@ def test_half_precision_is_summed_in_float32():
         (jnp.float32(1.0), MASK, ["T.loss", "averaged its losses", "(4,)", "remainder='drop'"]),
         ((VALUES, {"acc": jnp.float32(1.0)}), MASK, ["metric 'acc'", "Mean(total, weight)"]),
         (VALUES[:3], None, ["shape (3,)", "batch of 4 rows", "batch axis first"]),
-        ((VALUES, 3), None, ["(losses, metrics)", "ndarray, int"]),
+        ((VALUES, 3), None, ["(losses, metrics)", "float32[4], int"]),
         ((VALUES, {}, {}), None, ["(losses, metrics)", "dict"]),
         (train.Weighted(VALUES, VALUES[:2]), None, ["weights (2,)", "values (4,)"]),
         ({"loss": VALUES}, None, ["not an array", "dict", "unreduced"]),

@@ -78,6 +78,7 @@ def test_a_transformation_that_asks_for_the_loss():
         ({"freeze": "head/**"}, ["single string", "freeze=('head/**',)"]),
         ({"lr": 0.1}, ["learning rate already", "tx=optax.adamw, lr=1e-3"]),
         ({"tx": optax.adam}, ["group '**'", "lr=None", "add lr=1e-3"]),
+        ({"tx": "adam", "lr": 0.1}, ["`tx`", "str: 'adam'", "the factory optax.adam"]),
         ({"tx": 3}, ["`tx`", "int: 3", "optax.adam(1e-3)"]),
         ({"tx": {"head/**": None, "**": SGD}}, ["group 'head/**'", "NoneType"]),
     ],

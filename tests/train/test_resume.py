@@ -76,7 +76,7 @@ def test_the_ways_to_treat_earlier_checkpoints(toy, tmp_path):
         with pytest.raises(train.TrainError, match="`resume` says how"):
             settings(toy, tmp_path).fit(task, data, until=two, resume=wrong)
     done = settings(toy, tmp_path).fit(task, data, until=train.Epochs(1))
-    assert done.stop_reason == "reached 1 epochs before"
+    assert done.stop_reason == "reached 1 epoch before"
     toy.equal(done.state, first.state)
 
     with pytest.raises(train.CheckpointError, match="belongs to another model") as error:

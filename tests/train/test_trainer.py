@@ -195,6 +195,8 @@ def test_mistakes_in_a_task(toy):
         state = train.init_state(task, random.key(0), batch)
         return task, state
 
+    with pytest.raises(train.TrainError, match=r"`model` is a class[\s\S]*model=Net\(\)"):
+        train.Task(model=toy.Net, tx=optax.sgd(0.1))
     with pytest.raises(train.TrainError, match=r"Task defines no loss[\s\S]*def loss\("):
         train.make_eval_step(train.Task(model=toy.Net(), tx=optax.sgd(0.1)))(
             begin(train.Task)[1], (x, y)
