@@ -31,4 +31,8 @@ def test_every_layer_loss_and_metric_has_a_row():
     layers = {n for n, v in vars(nn).items() if inspect.isclass(v) and issubclass(v, nn.Module)}
     assert not layers - named - APART
     assert not set(nn.losses.__all__) - named
+    models = (Path(__file__).resolve().parents[2] / "docs/models.md").read_text(encoding="utf-8")
+    words = set(re.findall(r"\w+", PAGE + models))
+    errors = {n for n in nn.__all__ if n.endswith("Error")}  # docs/errors.md
+    assert not set(nn.__all__) - words - errors - {"RNNCellBase", "Symbol", "Variable"}
     assert not set(nn.metrics.__all__) - named - {"merge", "RootMean", "Perplexity"}
