@@ -9,6 +9,7 @@ from jaxcore import Array
 
 from ..dtypes import at_least_float32
 from ..errors import InputError
+from .shared import leading
 
 _REDUCTIONS = ("mean", "sum", "batch_mean", "none")
 
@@ -42,10 +43,11 @@ def reduce(values: Any, weights: Any = None, where: Any = None, reduction: str =
     if reduction not in _REDUCTIONS:
         raise InputError(f"reduce: reduction={reduction!r}. Expected one of {list(_REDUCTIONS)}.")
     values = at_least_float32(values)
-    counted = None if where is None else _like(values, jnp.asarray(where, bool), "where")
-    if counted is not None:
+    counted = None
+    if where is not None:
+        counted = leading("reduce", values, jnp.asarray(where, bool), "where")
         values = jnp.where(counted, values, 0)
-    weight = None if weights is None else _like(values, at_least_float32(weights), "weights")
+    weight = None if weights is None else leading("reduce", values, at_least_float32(weights))
     if weight is not None:
         values = values * (weight if counted is None else jnp.where(counted, weight, 0))
     if reduction == "none":
@@ -59,13 +61,3 @@ def reduce(values: Any, weights: Any = None, where: Any = None, reduction: str =
         count = jnp.sum(weight if counted is None else jnp.where(counted, weight, 0))
     count = jnp.asarray(count, total.dtype)
     return jnp.where(count == 0, 0, total / jnp.where(count == 0, 1, count))
-
-
-def _like(values: Array, other: Array, argument: str) -> Array:
-    if other.shape != values.shape[: other.ndim]:
-        raise InputError(
-            f"reduce: {argument} have shape {other.shape} and the values {values.shape}. Expected "
-            "the values' shape or its leading axes."
-        )
-    wide = other.reshape(*other.shape, *(1,) * (values.ndim - other.ndim))
-    return jnp.broadcast_to(wide, values.shape)

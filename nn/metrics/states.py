@@ -9,7 +9,7 @@ import jaxcore.numpy as jnp
 from jaxcore import Array, lax, tree
 
 from ..dtypes import at_least_float32
-from ..errors import InputError
+from ..losses.shared import leading
 
 
 def added(a: Any, b: Any) -> Any:
@@ -113,14 +113,7 @@ def weights_like(values: Array, weights: Any) -> Array:
     """Weights of the values' shape, from their shape or their leading axes; 1 by default."""
     if weights is None:
         return jnp.ones_like(values)
-    weights = at_least_float32(weights)
-    if weights.shape != values.shape[: weights.ndim]:
-        raise InputError(
-            f"weights have shape {weights.shape} and the values {values.shape}. Expected the "
-            "values' shape or its leading axes."
-        )
-    weights = weights.reshape(*weights.shape, *(1,) * (values.ndim - weights.ndim))
-    return jnp.broadcast_to(weights, values.shape)
+    return leading("metric", values, at_least_float32(weights))
 
 
 def counted(values: Array, weights: Array) -> Array:
