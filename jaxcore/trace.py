@@ -29,7 +29,7 @@ from jaxcore.source import (
     resolved,
     swap_source,
 )
-from jaxcore.values import SCALARS, aval_of, numpy_literal, scalar_literal
+from jaxcore.values import SCALAR_KINDS, SCALARS, aval_of, numpy_literal, scalar_literal
 
 __all__ = [
     "JaxcoreTrace",
@@ -173,7 +173,7 @@ class StageTrace(JaxcoreTrace):
         kind = type(x)
         if kind in SCALARS:
             return scalar_literal(x)
-        if isinstance(x, np.generic) or (kind is np.ndarray and x.ndim == 0):
+        if isinstance(x, SCALAR_KINDS) and hasattr(x, "dtype") and not np.shape(x):
             return numpy_literal(x)
         if isinstance(x, backend.Tracer):
             errors.check_live(x)
@@ -336,8 +336,12 @@ def trace_program(
         return (intern if shared else checked)(program), consts
 
 
-def eval_program(program: Program, args: Sequence[Any]) -> list[Any]:
-    """Run the equations of `program` on `args` under the current trace; locations are kept."""
+def eval_program(
+    program: Program, args: Sequence[Any], change: Callable[[Var, Any], Any] | None = None
+) -> list[Any]:
+    """Run the equations of `program` on `args` under the current trace; locations are kept.
+    What later equations read of a result is `change(variable, result)`, where that is given.
+    """
     trace = backend.trace_ctx.trace
     env: dict[Var, Any] = dict(zip(program.inputs, matched(program, args), strict=True))
     previous = swap_source(None)
@@ -346,10 +350,9 @@ def eval_program(program: Program, args: Sequence[Any]) -> list[Any]:
             swap_source(previous)
             swap_source(resolved(eq.source))
             values = [env[x] if type(x) is Var else literal_value(x) for x in eq.inputs]  # type: ignore[index,arg-type]
-            for v, value in zip(
-                eq.outputs, bind_with(trace, eq.primitive, values, eq.params), strict=True
-            ):
-                env[v] = value
+            results = bind_with(trace, eq.primitive, values, eq.params)
+            for v, value in zip(eq.outputs, results, strict=True):
+                env[v] = value if change is None else change(v, value)
     except Exception as error:
         errors.located(error, eq)
         raise

@@ -12,9 +12,10 @@ from jaxcore.backend import ShapedArray
 from jaxcore.ir import Literal
 from jaxcore.ops.avals import shaped
 
-__all__ = ["SCALARS", "aval_of", "numpy_literal", "scalar_aval", "scalar_literal"]
+__all__ = ["SCALARS", "SCALAR_KINDS", "aval_of", "numpy_literal", "scalar_aval", "scalar_literal"]
 
 SCALARS = (bool, int, float, complex)
+SCALAR_KINDS = (*SCALARS, np.generic, np.ndarray)
 _scalar_avals: dict[Any, ShapedArray] = {}
 
 
@@ -39,9 +40,13 @@ def scalar_aval(x: bool | int | float | complex) -> ShapedArray:
 
 
 def numpy_literal(x: Any) -> Literal:
-    """A NumPy scalar, or array without dimensions, as a literal."""
-    dtype = backend.canonicalize_dtype(x.dtype)
-    return Literal(np.asarray(x, dtype)[()], shaped((), dtype))
+    """A scalar with a dtype as a literal: NumPy's, or those in which JAX's functions keep the
+    numbers they are given.
+    """
+    aval = getattr(x, "aval", None)
+    if aval is None:
+        aval = shaped((), backend.canonicalize_dtype(x.dtype))
+    return Literal(np.asarray(x, aval.dtype)[()], aval)
 
 
 def aval_of(x: Any) -> ShapedArray:

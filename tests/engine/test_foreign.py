@@ -167,6 +167,20 @@ def test_numpy_arrays_meet_our_tracers():
         close(jaxcore.jit(f)(host), jnp.asarray(f(jnp.asarray(host))))
 
 
+@pytest.mark.parametrize(
+    "number", [3, 0.5, 2j, True, np.float16(0.5), np.array(3, np.int8)], ids=repr
+)
+def test_numbers_given_to_functions_of_jax_are_literals(number):
+    def f(x):  # the mean's divisor and the jitted function's argument
+        return jax.jit(jnp.multiply)(jnp.mean(x), number)
+
+    traced = jaxcore.jit(f).trace(V)
+    assert traced.consts == []  # each would be an argument of the executable
+    expected, found = jax.jit(f)(V), jaxcore.jit(f)(V)
+    assert found.aval == expected.aval
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_our_tracers_are_arrays():
     seen = []
 
