@@ -132,7 +132,7 @@ def draw_mistakes(path: Path, images: np.ndarray, labels: np.ndarray, logits: np
         )
         axes.set_xticks([])
         axes.set_yticks([])
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=150, bbox_inches="tight")
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def batch_rows(batch: Any, *, what: str = "batch") -> int:
 
 
 def reduce_loss(
-    result: Any, *, rows: int, mask: Any | None, owner: str
+    result: Any, *, rows: int, mask: Any | None, owner: str, trained: bool = False
 ) -> tuple[Mean, dict[str, Metric]]:
     """Turn what a loss returned into its sum, its weight, and mergeable metrics.
 
@@ -70,6 +70,7 @@ def reduce_loss(
       rows: examples in the batch, padding included.
       mask: None, or (rows,) bool, False on padding.
       owner: name of the method, for messages.
+      trained: whether the gradient of the losses is to be taken: integers and booleans have none.
     """
     metrics: Any = {}
     if isinstance(result, tuple) and not isinstance(result, Weighted):
@@ -83,6 +84,16 @@ def reduce_loss(
                 )
             )
         result, metrics = result
+    dtype = getattr(result.values if isinstance(result, Weighted) else result, "dtype", None)
+    if trained and dtype is not None and not jnp.issubdtype(dtype, jnp.floating):
+        raise TrainError(
+            explain(
+                f"`{owner}` returned losses that have no gradient.",
+                got=f"values of {dtype}",
+                expected="floating-point numbers",
+                fix="compute them from the model's outputs without argmax or comparisons.",
+            )
+        )
     loss = _mean(result, rows=rows, mask=mask, owner=owner, what="losses")
     return loss, {
         name: _metric(value, rows=rows, mask=mask, owner=owner, what=f"metric {name!r}")

@@ -208,7 +208,11 @@ class Task:
             model = Model(self.model, variables, train=True, key=model_key, precision=precision)
             ctx = Context(train=True, step=state.step, key=loss_key, mask=mask)
             value, metrics = reduce_loss(
-                loss(model, piece, ctx), rows=batch_rows(piece), mask=mask, owner=owner
+                loss(model, piece, ctx),
+                rows=batch_rows(piece),
+                mask=mask,
+                owner=owner,
+                trained=True,
             )
             weight = lax.stop_gradient(value.weight)
             written = {c: v for c, v in model.variables.items() if c != "params"}

@@ -67,6 +67,14 @@ def test_metrics_of_every_kind():
     assert float(loss) == 3.0
 
 
+@pytest.mark.parametrize("losses", [VALUES > 0, train.Weighted(VALUES.astype(int), VALUES)])
+def test_a_loss_without_a_gradient_is_refused_in_training_alone(losses):
+    arguments = {"rows": 4, "mask": MASK, "owner": "T.loss"}
+    reduce_loss(losses, **arguments)
+    with pytest.raises(train.TrainError, match=r"T.loss` returned losses that have no gradient"):
+        reduce_loss(losses, trained=True, **arguments)
+
+
 def test_half_precision_is_summed_in_float32():
     loss, _ = reduced(jnp.full((4,), 0.1, jnp.bfloat16))
     assert loss.total.dtype == jnp.float32
