@@ -152,9 +152,12 @@ class Optimizer:
             frozen, rest = self._take(rest, glob, params, "freeze")
             held = nn.merge(held, frozen)
         active: dict[str, Any] = {}
+        thawed = rest
         for glob in self.groups:
             if glob == "**":
                 mine, rest = rest, {}
+            elif self.freeze and not _matched(thawed, glob) and _matched(params, glob):
+                continue  # all of the group is frozen
             else:
                 mine, rest = self._take(rest, glob, params, "tx")
             if only is None or glob in only:
@@ -174,7 +177,7 @@ class Optimizer:
 
     @staticmethod
     def _take(rest: Any, glob: str, params: Any, argument: str) -> tuple[Any, Any]:
-        taken, rest = nn.partition(rest, (glob,))
+        taken, rest = nn.partition(rest, glob)
         if not tree.leaves(taken):
             raise TrainError(
                 explain(
@@ -217,6 +220,10 @@ class Optimizer:
             new_params[glob] = optax.apply_updates(params, updates)
             steps[glob] = updates
         return new_params, new_state, global_norm(steps)
+
+
+def _matched(params: Any, glob: str) -> bool:
+    return bool(tree.leaves(nn.partition(params, glob)[0]))
 
 
 def scale_rates(opt_state: Mapping[str, Any], by: float, least: float = 0.0) -> dict[str, Any]:

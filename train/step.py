@@ -157,9 +157,23 @@ def make_eval_step(task: Task) -> Callable[..., dict[str, Metric]]:
     compiled = jaxcore.jit(evaluate)
 
     def eval_step(state: State, batch: Any, mask: Any | None = None) -> dict[str, Metric]:
-        return compiled(state.replace(opt_state={}, loss_scale=None), batch, mask)
+        return compiled(_without_optimizer(state), batch, mask)
 
     return eval_step
+
+
+def _without_optimizer(state: State) -> State:
+    if not isinstance(state, State):
+        raise TrainError(
+            explain(
+                "`state` is not the state of a run.",
+                got=type(state).__name__,
+                expected="a train.State, such as fit.state",
+                fix="around variables alone make one: train.init_state(task, key, batch, "
+                "variables).",
+            )
+        )
+    return state.replace(opt_state={}, loss_scale=None)
 
 
 def make_predict_step(task: Task) -> Callable[..., Any]:
@@ -184,7 +198,7 @@ def make_predict_step(task: Task) -> Callable[..., Any]:
     compiled = jaxcore.jit(predict)
 
     def predict_step(state: State, batch: Any, mask: Any | None = None) -> Any:
-        return compiled(state.replace(opt_state={}, loss_scale=None), batch, mask)
+        return compiled(_without_optimizer(state), batch, mask)
 
     return predict_step
 

@@ -36,6 +36,15 @@ def test_split_and_join_are_inverse(toy):
     toy.equal(ours.join(only, others), PARAMS)
 
 
+def test_a_group_that_is_frozen_as_a_whole_is_left_out(toy):
+    ours = optimizer({"encoder/**": SGD, "**": SGD}, freeze=("encoder/**",))
+    active, held = ours.split(PARAMS)
+    assert list(active) == list(ours.init(PARAMS)) == ["**"]
+    toy.equal(ours.join(active, held), PARAMS)
+    with pytest.raises(train.TrainError, match="`tx` matches no parameter"):
+        optimizer({"encoder": SGD, "encoder/**": SGD, "**": SGD}, freeze=("head/**",)).split(PARAMS)
+
+
 def test_state_is_made_for_trained_leaves_only():
     state = optimizer({"head/**": optax.adam(0.1), "**": SGD}, freeze=("**/bias",)).init(PARAMS)
     assert paths(state["head/**"][0].mu) == {"head/kernel"}

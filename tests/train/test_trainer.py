@@ -213,6 +213,9 @@ def test_mistakes_in_a_task(toy):
     with pytest.raises(train.TrainError, match=r"NoVariables.init[\s\S]*\['weights'\]"):
         begin(NoVariables)
 
+    with pytest.raises(train.TrainError, match=r"got: +dict[\s\S]*init_state\(task, key, batch"):
+        train.make_eval_step(toy.task())({"params": {}}, (x, y))
+
     class Averages(train.Task):
         def predict(self, model, batch, ctx):
             return jnp.mean(model(batch[0]))
