@@ -101,6 +101,8 @@ def numbers_of(row: Row) -> str:
 
     >>> numbers_of({"step": 3, "loss": 0.5, "gradient_norm": 1.0})
     'loss 0.5000'
+    >>> numbers_of({"mse": 2.5e-7, "learning_rate/body_*": 0.1})
+    'mse 2.500e-07  learning rate/body_* 1.00e-01'
     """
     return "  ".join(_spell(name, row[name]) for name in row if _shown(name, row))
 
@@ -121,5 +123,7 @@ def _spell(name: str, value: float) -> str:
     if name == "steps_per_second":
         return f"{value:.3g} steps/s" if value < 100 else f"{value:.0f} steps/s"
     if name.startswith("learning_rate"):
-        return f"{name.replace('_', ' ')} {value:.2e}"
-    return f"{name.replace('_', ' ')} {value:.4g}" if value >= 1e4 else f"{name} {value:.4f}"
+        return f"learning rate{name.removeprefix('learning_rate')} {value:.2e}"
+    if value and not 1e-3 <= abs(value) < 1e4:
+        return f"{name} {value:.3e}"
+    return f"{name} {value:.4f}"
