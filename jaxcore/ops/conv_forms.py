@@ -10,7 +10,7 @@ pieces     the kernel's gradient of large images: examples by groups that stay i
 depthwise  sums of elementwise products; XLA goes through them element by element
 groups     a few groups: a convolution for each
 canonical  batch, space, features: XLA puts them in this order itself, but not inside loops and
-           calls, where other orders run element by element
+           calls, where it computes other orders element by element
 
 They are made when a program is lowered, after every derivative, and each is a program of simpler
 operations: a convolution in it is looked at again. Only for float32, which XLA has fast code for.
@@ -191,7 +191,7 @@ def _taps(conv: _Conv, x: Any, y: Any) -> Any:
     kernels = lax.transpose(y, (*window, *sorted((o, i)))).reshape(
         -1, *(y.shape[k] for k in sorted((o, i)))
     )
-    total = None
+    total: Any = None
     for k, part in enumerate(conv.windows(x, conv.window, "window_strides", "rhs_dilation")):
         rows = lax.transpose(part, (n, *space, c)).reshape(-1, conv.features)
         term = conv.product(rows, kernels[k], (1, int(i > o)))
@@ -250,7 +250,7 @@ def _pieces(conv: _Conv, x: Any, y: Any) -> Any:
 def _depthwise(conv: _Conv, x: Any, y: Any) -> Any:
     x = _repeated(x, (*conv.x[:-1], conv.out_features))
     kernels = y.reshape(-1, conv.out_features)
-    total = None
+    total: Any = None
     for k, part in enumerate(conv.windows(x, conv.window, "window_strides", "rhs_dilation")):
         term = part * lax.broadcast_in_dim(kernels[k], part.shape, (part.ndim - 1,))
         total = term if total is None else total + term
