@@ -7,10 +7,16 @@ ir, printer, verify       the intermediate representation
 trace, source             recording, and where equations come from
 primitive, ops            operations with their rules
 transforms                linearisation, transposition, batching, and grad, vjp, jvp, vmap
-lower, jit, eager         StableHLO, compilation and dispatch
+passes, lower             what is rewritten before it is compiled; StableHLO
+jit, compile, eager       compilation and dispatch; bucketed: by a few sizes; stages: ahead of time
+control, loops, branch    scan and map, while_loop and fori_loop, cond and switch
+custom_derivatives        functions with rules of their own; implicit: roots and linear solves
 shardings, sharded, axes  many devices, and axes with names
-cache                     executables on the disk
-numpy, lax, random, tree  the array interface, with JAX's names
+cache, export             executables on the disk, programs in StableHLO's stable format
+errors, debug             messages with the user's line; looking into running programs
+cost                      operations and bytes of a program, by module
+numpy, lax, random, tree  the array interface, with JAX's names; namespaces: what is JAX's own
+backend                   every name of jax and jaxlib that is not public API
 nn, train                 modules and models; the training loop
 """
 

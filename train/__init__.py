@@ -1,24 +1,29 @@
 """Training: a task, a compiled step, and a loop around it.
 
-task         Task: model, optimiser, loss; what to subclass
-model        Model, Context: what a loss is called with
-objective    Weighted: how per-example losses become the objective
-optimizer    learning rates as values, groups of parameters, freezing
-precision    bfloat16, and float16 with its loss scale
-averaging    averages of the parameters
-gradients    micro-batches, clipping, norms
-state, step  State, make_step: the pure step, usable without the trainer
-data         ArrayData, ExampleData: shuffled batches that resume exactly
-datamodule   DataModule: data sets with what prepares them
-rates        schedules over a run, rates by depth
-trainer      Trainer: fit, validate, test, predict
-loop         the loop of a run, and its order of events
-callbacks    everything optional, one a file
-loggers      CSV, JSON lines, TensorBoard
-checkpoint   checkpoints on the disk
-history      what a run logged
-metrics      Mean, Sum, Last: values that merge
-units        Steps, Epochs, Samples, Tokens, Seconds, Fraction
+task            Task: model, optimiser, loss; what to subclass
+model           Model, Context: what a loss is called with
+objective       Weighted: how per-example losses become the objective
+optimizer       learning rates as values, groups of parameters, freezing
+rates           schedules over a run, rates by depth
+precision       bfloat16, and float16 with its loss scale
+averaging       averages of the parameters; batch_stats: statistics that belong to them
+gradients       micro-batches, clipping, norms
+state, step     State, make_step: the pure step, usable without the trainer
+data            ArrayData, ExampleData: shuffled batches that resume exactly
+iterables       any iterable of batches; datamodule: data sets with what prepares them
+feed, prefetch  batches brought to one shape, made ready ahead; buckets: brought to a few shapes
+trainer         Trainer: fit, validate, test, predict
+loop, dispatch  the loop of a run, its order of events; what goes into each call of the step
+run, plan       Run, Plan: what callbacks see, and what a step is made from
+evaluation      a compiled step over all of a data set
+callbacks       everything optional, one a file
+loggers         CSV, JSON lines, TensorBoard
+checkpoint      checkpoints on the disk; saving: in the background; resume: how a run goes on
+layout          where state and batches lie on the devices of a mesh; launch: several processes
+history         what a run logged; phases: where its time went
+metrics         Mean, Sum, Last: values that merge
+units           Steps, Epochs, Samples, Tokens, Seconds, Fraction
+errors, paths   what was got, expected and the fix; leaves by the names that messages use
 """
 
 if __name__ == "train":  # never take the name of a user's own train.py
