@@ -90,16 +90,16 @@ def lookup(module: str, name: str) -> Any:
     if path in LEFT_OUT:
         raise AttributeError(f"jaxcore leaves out jax.{path}: {LEFT_OUT[path]}.")
     try:
-        found = None if name.startswith("_") else getattr(_theirs(module), name)
+        if not name.startswith("_"):
+            found = getattr(_theirs(module), name)  # newaxis is None
+            if not isinstance(found, ModuleType):
+                return found
     except AttributeError as error:
         if "has no attribute" not in str(error):  # JAX says what became of the name
             raise
-        found = None
-    if found is None or isinstance(found, ModuleType):
-        raise AttributeError(
-            f"module {module!r} has no attribute {name!r}", name=name, obj=sys.modules[module]
-        ) from None
-    return found
+    raise AttributeError(
+        f"module {module!r} has no attribute {name!r}", name=name, obj=sys.modules[module]
+    )
 
 
 def listing(module: str) -> list[str]:

@@ -346,3 +346,7 @@ def test_names_of_other_libraries_stand_for_names_of_ours():
     for other, name in other_names._HERE.items():
         assert other not in nn.__all__
         assert operator.attrgetter(name)(nn)
+
+
+def test_a_name_of_jax_whose_value_is_none_is_there():
+    assert jnp.newaxis is None
