@@ -19,6 +19,7 @@ CASES = (
     "host_overhead",
     "gpt_step",
     "gpt_depth",
+    "resnet",
     "second_start",
     "cost",
     "interpret",

@@ -2,12 +2,14 @@
 
 import xml.etree.ElementTree
 
+import jax
 import numpy as np
 import pytest
 
-from benchmarks import gpt, gpt_step, host_overhead, picture, report, second_start
+from benchmarks import gpt, gpt_step, host_overhead, picture, report, resnet, second_start
 from benchmarks.harness import OURS, PEER, Row, in_turns, repeated, row
 from benchmarks.sides import SIDES
+from jaxcore import nn
 
 pytestmark = pytest.mark.rank_promotion  # the GPT adds its biases as a first draft would
 TINY = gpt.Config(layers=2, width=8, heads=2, vocabulary=11, batch=2, length=5)
@@ -83,3 +85,14 @@ def test_the_report_shows_and_writes_every_row(tmp_path):
 def test_a_second_process_takes_the_step_sooner(tmp_path):
     first, second = (second_start.process(OURS, 1, tmp_path) for _ in range(2))
     assert 0 < second < first
+
+
+def test_the_resnets_have_the_same_variables() -> None:
+    images = jax.ShapeDtypeStruct((1, 32, 32, 3), "float32")
+    key = jax.random.key(0)
+    ours, twin = (
+        jax.eval_shape(model.init, key, images)
+        for model in (nn.models.resnet18(resnet.CLASSES), resnet.ResNet18())
+    )
+    types = lambda tree: jax.tree.map(lambda x: (x.shape, str(x.dtype)), dict(tree))
+    assert types(ours) == types(twin)
