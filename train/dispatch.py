@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+import jaxcore.numpy as jnp
 from jaxcore import tree
 
 from .errors import ScalarLossError
@@ -29,8 +30,14 @@ class Masking:
     def __init__(self, step: Callable[..., Any]) -> None:
         self._step = step
         self._scalar = False
+        self._mask: Any = None  # the newest one, and the same on the device
+        self._placed: Any = None
 
-    def __call__(self, state: State, batch: Any, mask: np.ndarray, full: bool) -> Any:
+    def __call__(self, state: State, batch: Any, mask: Any, full: bool) -> Any:
+        if isinstance(mask, np.ndarray):
+            if mask is not self._mask:  # that of full batches is always the same
+                self._mask, self._placed = mask, jnp.asarray(mask)
+            mask = self._placed
         if not (self._scalar and full):
             try:
                 return self._step(state, batch, mask)
@@ -59,10 +66,16 @@ class Dispatcher:
         self._queue: deque[Feed] = deque()
         self._plans: list[tuple[Plan, dict[int, Masking]]] = []
         self._plan: Plan | None = None
+        self._made: dict[int, Masking] = {}  # by the steps of a call, under the current plan
 
     def use(self, plan: Plan) -> None:
         """Step by this plan from now on; the programs of earlier plans are kept."""
         self._plan = plan
+        made = next((made for known, made in self._plans if known.same(plan)), None)
+        if made is None:
+            made = {}
+            self._plans.append((plan, made))
+        self._made = made
 
     def close(self) -> None:
         """End the feed, and the thread that may be behind it."""
@@ -101,14 +114,9 @@ class Dispatcher:
 
     def _step(self, count: int, state: State) -> Masking:
         """The step of the current plan that makes `count` steps at once."""
-        assert self._plan is not None
-        made = next((made for plan, made in self._plans if plan.same(self._plan)), None)
-        if made is None:
-            made = {}
-            self._plans.append((self._plan, made))
-        if count not in made:
-            made[count] = self._make(count, state)
-        return made[count]
+        if count not in self._made:
+            self._made[count] = self._make(count, state)
+        return self._made[count]
 
     def _make(self, steps_per_call: int, state: State) -> Masking:
         assert self._plan is not None

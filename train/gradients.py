@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 import jaxcore.numpy as jnp
 from jaxcore import lax, random, tree
@@ -81,5 +83,25 @@ def global_norm(grads: Any) -> Any:
     >>> float(global_norm({"a": jnp.array([3.0]), "b": jnp.array([4.0])}))
     5.0
     """
-    squares = [jnp.sum(jnp.square(g.astype(jnp.float32))) for g in tree.leaves(grads)]
-    return jnp.sqrt(sum(squares, jnp.zeros((), jnp.float32)))
+    together: dict[Any, list[Any]] = {}
+    for number, leaf in enumerate(tree.leaves(grads)):
+        square = jnp.square(leaf.astype(jnp.float32))
+        alone = number if square.size > _SMALL else None
+        together.setdefault((square.shape, alone), []).append(square)
+    sums = [one for squares in together.values() for one in _sums(squares)]
+    return jnp.sqrt(sum(sums, jnp.zeros((), jnp.float32)))
+
+
+_SMALL = 4096  # entries of an array whose sum costs less than starting to compute it
+
+
+def _sums(arrays: list[Any]) -> Sequence[Any]:
+    """The sum of each array; of several, which have one shape, in a single operation."""
+    if len(arrays) == 1:
+        return [jnp.sum(arrays[0])]
+    zeros = [np.float32(0)] * len(arrays)
+    return lax.reduce(arrays, zeros, _add, tuple(range(arrays[0].ndim)))
+
+
+def _add(a: Any, b: Any) -> Any:
+    return tree.map(jnp.add, a, b)

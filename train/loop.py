@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from .callbacks import Callback
+from .callbacks import Callback, listeners
 from .checkpoint import checkpoint_path
 from .data import Source
 from .dispatch import Dispatcher
@@ -47,6 +47,7 @@ class Loop:
     validate_every: Duration
     at_least: Unit | None = None
     place: Callable[[State], State] = lambda state: state
+    _listeners: dict[str, list[Callable[..., None]]] = field(default_factory=dict)
 
     def plan(self, plan: Plan, epoch: int) -> Plan:
         """What the step of an epoch is made from, as the callbacks want it."""
@@ -128,6 +129,8 @@ class Loop:
                 if run.stop_reason is not None:
                     self._tell(run, "on_stop")
 
+                if not (run.save_requested or saver.busy):
+                    continue
                 with phases("checkpoint"):
                     finished = saver.done()
                     if run.save_requested and saved_step != run.step:
@@ -161,9 +164,11 @@ class Loop:
             error.add_note(f"and the checkpoint that was being written failed: {second}")
 
     def _tell(self, run: Run, event: str, *details: Any) -> None:
+        if event not in self._listeners:
+            self._listeners[event] = [*listeners(self.callbacks, event)]
         with run.phases("callbacks"):
-            for callback in self.callbacks:
-                getattr(callback, event)(run, *details)
+            for listener in self._listeners[event]:
+                listener(run, *details)
 
     def _wanted(self, run: Run) -> int | None:
         """Steps until something is due, as far as steps tell; None if nothing is."""

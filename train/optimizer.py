@@ -18,7 +18,6 @@ import jaxcore.numpy as jnp
 from jaxcore import nn, tree
 
 from .errors import TrainError, explain
-from .gradients import global_norm
 from .paths import leaf_paths, some
 
 Schedule = Callable[[Any], Any]
@@ -205,10 +204,10 @@ class Optimizer:
         opt_state: Mapping[str, Any],
         active: Mapping[str, Any],
         value: Any,
-    ) -> tuple[dict[str, Any], dict[str, Any], Any]:
+    ) -> tuple[tuple[dict[str, Any], dict[str, Any]], dict[str, Any]]:
         """One update of the groups in `active`.
 
-        Returns the new parameters, the whole new `opt_state`, and the norm of the update.
+        Returns the new parameters with the whole new `opt_state`, and what was added to them.
 
         `value` is the loss, for transformations that ask for it (`optax.contrib.reduce_on_plateau`,
         `optax.polyak_sgd`).
@@ -219,7 +218,7 @@ class Optimizer:
             updates, new_state[glob] = tx.update(grads[glob], opt_state[glob], params, value=value)
             new_params[glob] = optax.apply_updates(params, updates)
             steps[glob] = updates
-        return new_params, new_state, global_norm(steps)
+        return (new_params, new_state), steps
 
 
 def _matched(params: Any, glob: str) -> bool:

@@ -42,6 +42,11 @@ class Saver:
         self._thread.start()
         return finished if self.background else [*finished, *self.wait()]
 
+    @property
+    def busy(self) -> bool:
+        """Whether a checkpoint has been begun of which nobody knows yet that it is finished."""
+        return self._thread is not None
+
     def done(self) -> list[Path]:
         """Checkpoints finished since the last call, without waiting."""
         if self._thread is None or self._thread.is_alive():

@@ -119,7 +119,9 @@ def make_step(
                 )
             )
 
-    def one(state: State, batch: Any, mask: Any) -> tuple[State, dict[str, Metric]]:
+    # The key, which stays what it is, does not travel through the program and back.
+    def one(state: State, key: Any, batch: Any, mask: Any) -> tuple[State, dict[str, Metric]]:
+        state = state.replace(key=key)
         new, metrics = task.update(state, batch, accumulate=accumulate, mask=mask)
         if task.average is not None and state.average is not None:
             counts = {name: m.total for name, m in metrics.items() if isinstance(m, Sum)}
@@ -127,19 +129,24 @@ def make_step(
             ok = jnp.all(jnp.stack(skips) == 0) if skips else True
             params = _trained(task, new.params)
             new = new.replace(average=task.average.update(state.average, params, state.step, ok))
-        return new.replace(step=state.step + 1, key=state.key), metrics
+        return new.replace(step=state.step + 1, key=None), metrics
 
-    def several(state: State, batches: Any, masks: Any) -> tuple[State, dict[str, Metric]]:
-        state, stacked = lax.scan(lambda s, xs: one(s, *xs), state, (batches, masks))
+    def several(
+        state: State, key: Any, batches: Any, masks: Any
+    ) -> tuple[State, dict[str, Metric]]:
+        state, stacked = lax.scan(lambda s, xs: one(s, key, *xs), state, (batches, masks))
         return state, reduce_stacked(stacked)
 
+    if isinstance(out_shardings, tuple) and isinstance(out_shardings[0], State):
+        out_shardings = out_shardings[0].replace(key=None), *out_shardings[1:]
     placed = {} if out_shardings is None else {"out_shardings": out_shardings}
     compiled = jaxcore.jit(
         one if steps_per_call == 1 else several, donate_argnums=(0,) if donate else (), **placed
     )
 
     def step(state: State, batch: Any, mask: Any | None = None) -> tuple[State, dict[str, Metric]]:
-        return compiled(state, batch, mask)
+        new, metrics = compiled(state.replace(key=None), state.key, batch, mask)
+        return new.replace(key=state.key), metrics
 
     return step
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jaxcore
@@ -19,6 +20,7 @@ from .model import Context, Model
 from .objective import batch_rows, reduce_loss
 from .optimizer import Optimizer, Rate, learning_rates
 from .precision import Precision
+from .selection import updated_where
 from .state import State
 
 Loss = Callable[[Model, Any, Context], Any]
@@ -51,6 +53,8 @@ class Task:
       precision: "32-true"; "bf16-mixed", which computes in bfloat16; "16-mixed", in float16 with a
         loss scale that adapts; "bf16-true", which keeps the parameters in bfloat16 too.
       average: an `Average` of the parameters, which then validates, tests and predicts.
+      update_norm: whether the norm of each update is logged beside that of the gradient; it costs
+        one more pass over the parameters.
     """
 
     model: Any
@@ -61,6 +65,7 @@ class Task:
     clip_value: float | None = None
     precision: str = "32-true"
     average: Average | None = None
+    update_norm: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.model, type):
@@ -189,8 +194,8 @@ class Task:
           name: prefix of the metrics, and part of the random key.
 
         Returns:
-          The new state, and metrics: "loss", "gradient_norm" (before clipping), "update_norm",
-          "learning_rate" and "loss_scale" where there are such, "skipped", and the loss's own.
+          The new state, and metrics: "loss", "gradient_norm" (before clipping), "learning_rate",
+          "loss_scale" and "update_norm" where there are such, "skipped", and the loss's own.
         """
         optimizer, precision = self.optimizer, Precision.of(self.precision)
         # float16 ends at 65504: the scale belongs to the mean, so the sum's is smaller.
@@ -238,20 +243,18 @@ class Task:
         finite = jnp.isfinite(norm) & jnp.isfinite(mean.total)
         value = mean.total / divisor
         grads = clip(grads, norm, to_norm=self.clip_norm, to_value=self.clip_value)
-        new_active, opt_state, update_norm = optimizer.update(grads, state.opt_state, active, value)
         keep = finite & (mean.weight > 0)
-        new_active, opt_state, collections_now = tree.map(
-            lambda new, old: jnp.where(keep, new, old),
-            (new_active, opt_state, collections_now),
-            (active, dict(state.opt_state), collections),
+        old = active, dict(state.opt_state)
+        (new_active, opt_state), added = updated_where(
+            keep, optimizer.update, old, grads, state.opt_state, active, value
         )
+        collections_now = tree.map(partial(jnp.where, keep), collections_now, collections)
         variables = {"params": optimizer.join(new_active, held), **collections_now}
         rates = learning_rates({g: opt_state[g] for g in active})
         report = {
             "loss": mean,
             **metrics,
             "gradient_norm": Mean(norm, jnp.ones_like(norm)),
-            "update_norm": Mean(jnp.where(keep, update_norm, 0.0), jnp.ones_like(norm)),
             **{rate: Last(value) for rate, value in rates.items()},
             "skipped": Sum(jnp.where(finite, 0, 1).astype(jnp.int32)),
         }
@@ -259,6 +262,9 @@ class Task:
         if loss_scale is not None:
             report["loss_scale"] = Last(loss_scale.scale)
             loss_scale = loss_scale.after(finite)
+        if self.update_norm:
+            size = jnp.where(keep, global_norm(added), 0.0)
+            report["update_norm"] = Mean(size, jnp.ones_like(size))
         prefix = f"{name}/" if name else ""
         report = {f"{prefix}{metric}": value for metric, value in report.items()}
         new = state.replace(variables=variables, opt_state=opt_state, loss_scale=loss_scale)

@@ -18,6 +18,7 @@ timer, lambda_callback, prediction_writer, tqdm_progress
 from .accumulation_scheduler import GradientAccumulationScheduler as GradientAccumulationScheduler
 from .backup_and_restore import BackupAndRestore as BackupAndRestore
 from .base import Callback as Callback
+from .base import listeners as listeners
 from .base import named as named
 from .batch_size_finder import BatchSizeFinder as BatchSizeFinder
 from .batch_size_finder import step_bytes as step_bytes

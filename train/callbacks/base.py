@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,18 @@ class Callback:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take back what `state` gave."""
+
+
+def listeners(callbacks: Sequence[Callback], event: str) -> Iterator[Callable[..., None]]:
+    """The methods of this name, without those that are not overridden and do nothing.
+
+    >>> list(listeners([Callback()], "on_step_end"))
+    []
+    """
+    for callback in callbacks:
+        method = getattr(callback, event)
+        if getattr(method, "__func__", None) is not getattr(Callback, event):
+            yield method
 
 
 def named(callbacks: Sequence[Callback]) -> dict[str, Callback]:
