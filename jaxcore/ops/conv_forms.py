@@ -37,7 +37,7 @@ from jaxcore.trace import aval_of, bind
 
 __all__ = ["form_of", "unfold"]
 
-_WIDE = 256  # features from which the products of single places are large enough
+_WIDE = 256  # features on one side, with twice as many on the other, from which XLA's own is slow
 _FEW_PLACES = 25  # products that one convolution becomes at most
 _ROWS = 2048  # rows of a product up to which XLA's own is slower
 _CACHE = 1 << 20  # bytes of input that stay in the cache beside cotangent and patches
@@ -142,11 +142,13 @@ def _rule(conv: _Conv) -> Callable[[_Conv, Any, Any], Any] | None:
     groups, back = params["feature_group_count"], params["batch_group_count"]
     spread = any(d > 1 for d in params["lhs_dilation"])
     if groups == back == 1 and not spread:
-        wide = conv.out_features >= _WIDE
+        wide = lambda n: (
+            min(n, conv.out_features) >= _WIDE and max(n, conv.out_features) >= 2 * _WIDE
+        )
         high = conv.batch * made > _ROWS
-        if window == 1 or (wide and conv.features >= _WIDE and window <= _FEW_PLACES and not high):
+        if window == 1 or (wide(conv.features) and window <= _FEW_PLACES and not high):
             return _taps
-        if made == 1 or (wide and conv.batch >= _WIDE and made < window and made <= _FEW_PLACES):
+        if made == 1 or (wide(conv.batch) and made < window and made <= _FEW_PLACES):
             return _places
         if made < window and _examples(conv) < conv.features:
             return _pieces

@@ -29,13 +29,13 @@ CASES = {
     "narrow": (case((2, 6, 5, 3), (3, 2, 3, 4)), {"_canonical"}),
     "one place": (case((2, 6, 5, 3), (1, 1, 3, 4), (2, 1), BOTH), {"_taps", "_places"}),
     "valid": (case((2, 3, 2, 3), (3, 2, 3, 4), padding="VALID"), {"_places", "_taps"}),
-    "wide": (case((1, 3, 2, WIDE), (2, 2, WIDE, WIDE), (1, 2), BOTH), {"_taps"}),
+    "wide": (case((1, 3, 2, WIDE), (2, 2, WIDE, 2 * WIDE), (1, 2), BOTH), {"_taps"}),
     "wide, dilated": (
-        case((1, 5, 4, WIDE), (2, 2, WIDE, WIDE), padding=BOTH, rhs_dilation=(2, 1)),
+        case((1, 5, 4, WIDE), (2, 2, WIDE, 2 * WIDE), padding=BOTH, rhs_dilation=(2, 1)),
         {"_taps", "_places"},
     ),
     "wide, channels first": (
-        case((1, WIDE, 4, 3), (WIDE, WIDE, 2, 2), dimension_numbers=NCHW),
+        case((1, WIDE, 4, 3), (2 * WIDE, WIDE, 2, 2), dimension_numbers=NCHW),
         {"_taps", "_places"},
     ),
     "large": (case((6, 70, 60, 16), (3, 2, 16, 5), (2, 1), BOTH), {"_pieces"}),
