@@ -6,6 +6,7 @@ import math
 import os
 import re
 import signal
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -193,6 +194,7 @@ def test_nowhere_to_write():
     for callback in (train.ModelCheckpoint(), train.CSVLogger()):
         with pytest.raises(train.TrainError, match="has nowhere to write"):
             callback.on_fit_start(run_of())
+    assert "jaxcore-log" not in [thread.name for thread in threading.enumerate()]
     with pytest.raises(train.TrainError, match="save_last=0"):
         train.ModelCheckpoint(save_last=0)
 

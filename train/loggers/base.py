@@ -74,12 +74,13 @@ class Writer:
         self._open: set[Logger] = set()
         self._failures: list[tuple[Logger, Exception]] = []
         self._thread = threading.Thread(target=self._work, name="jaxcore-log", daemon=True)
-        self._thread.start()
 
     def begin(self, logger: Logger, run: Run) -> None:
         try:
             logger.open(run, list(run.history.rows))
             self._open.add(logger)
+            if self._thread.ident is None:  # it lives from the first open logger to the last
+                self._thread.start()
         except OSError as error:
             self._failures.append((logger, error))
         self._warn()
