@@ -13,6 +13,7 @@ from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxcore import backend, errors
@@ -218,7 +219,7 @@ class StageTrace(JaxcoreTrace):
         if primitive.name == "call":
             program = params["program"]
             if len(program.equations) <= 8:
-                return self.inline_values(program, args)
+                return [self.traced(x) for x in self.inline_values(program, args)]
             args = matched(program, args)
         return self.process(primitive, args, params)
 
@@ -245,14 +246,17 @@ class StageTrace(JaxcoreTrace):
 
     def value(self, atom: Atom) -> Any:
         """The tracer (or scalar) that stands for `atom` while this trace records."""
-        if type(atom) is Var:
-            return StageTracer(self, atom, None)
-        from jaxcore.ops.basic import literal
-
-        return literal(atom)  # type: ignore[arg-type]
+        return StageTracer(self, atom, None) if type(atom) is Var else literal_value(atom)  # type: ignore[arg-type]
 
     def stage_value(self, val: Any) -> Any:
-        return self.value(self.lift(val))
+        return self.traced(self.value(self.lift(val)))
+
+    def traced(self, x: Any) -> StageTracer:
+        """The tracer of `x`, where JAX's functions expect one: also of a number."""
+        if type(x) is StageTracer:
+            return x
+        shape = {"shape": (), "broadcast_dimensions": (), "sharding": None}
+        return self.process(*from_jax(jax.lax.broadcast_in_dim_p, (x,), shape))[0]
 
     def concrete(self, var: Var) -> Any:
         """The value that `var` stands for where it is known while recording, else None."""

@@ -326,3 +326,18 @@ def test_chex_dataclasses():
     s = State(x=V, n=np.int32(1))
     close(jaxcore.jit(f)(s), jax.jit(f)(s))
     close(jaxcore.vmap(f)(State(x=M, n=np.arange(4))), jax.vmap(f)(State(x=M, n=np.arange(4))))
+
+
+@pytest.mark.parametrize("transform", [lambda f: f, jaxcore.grad, jaxcore.jvp, jaxcore.vmap])
+def test_a_number_that_a_function_of_jax_hands_back_is_an_array(transform):
+    def f(x):
+        a, b = jax.numpy.asarray(0), jax.numpy.asarray(np.float32(2))
+        assert (a.shape, a.dtype, b.shape, b.dtype) == ((), np.int32, (), np.float32)
+        assert jax.typeof(a).weak_type and not jax.typeof(b).weak_type
+        return x * b + a
+
+    x = np.float32(3)
+    args = {jaxcore.jvp: ((x,), (x,)), jaxcore.vmap: (x[None],)}.get(transform, (x,))
+    if transform is jaxcore.jvp:
+        transform = lambda f: lambda *args: jaxcore.jvp(f, *args)
+    jaxcore.jit(transform(f))(*args)
