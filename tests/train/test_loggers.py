@@ -112,7 +112,6 @@ def test_event_files(tmp_path):
 
 
 def test_tensorboard_itself_reads_it(tmp_path):
-    pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     write([train.TensorBoardLogger(tmp_path)], run_of(), ROWS)
