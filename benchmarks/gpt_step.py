@@ -51,7 +51,7 @@ def traces(config: gpt.Config, call: Callable[[Side], gpt.CallBlock]) -> dict[st
             side.name: lowering(side, dataclasses.replace(config, width=next(widths)), call(side))
             for side in SIDES
         }
-        for name, times in in_turns(sides, 1).items():
+        for name, times in in_turns(sides, 1, collector=True).items():
             samples[name] += times
     return samples
 

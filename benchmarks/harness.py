@@ -53,12 +53,19 @@ def stopwatch(thunk: Thunk) -> float:
     return time.perf_counter() - begin
 
 
-def in_turns(sides: dict[str, Thunk], rounds: int) -> dict[str, list[float]]:
-    """Time one call of each side per round; who goes first alternates."""
+def in_turns(
+    sides: dict[str, Thunk], rounds: int, collector: bool = False
+) -> dict[str, list[float]]:
+    """Time one call of each side per round; who goes first alternates.
+
+    With `collector`, Python's garbage collector runs as it does for a user: work that makes many
+    objects pays for it, or spares itself that.
+    """
     samples: dict[str, list[float]] = {name: [] for name in sides}
     order = list(sides)
     collecting = gc.isenabled()
-    gc.disable()
+    if not collector:
+        gc.disable()
     try:
         for _ in range(rounds):
             for name in order:
