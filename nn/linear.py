@@ -203,7 +203,7 @@ class Embed(Module):
         if not jnp.issubdtype(indices.dtype, jnp.integer):
             raise InputError(
                 f"{where(self.path, 'Embed')}: the indices have dtype {indices.dtype}. Expected "
-                "integers; convert with x.astype(jnp.int32)."
+                "integers. Fix: x.astype(jnp.int32)."
             )
         (table,) = promote(self.compute_dtype, self._table())
         return jnp.take(table, indices, axis=0)

@@ -17,7 +17,7 @@ def same_shape(name: str, predictions: Any, other: Any, argument: str = "targets
         raise InputError(
             f"{name}: {argument} have shape {other.shape} and the predictions {predictions.shape}. "
             "Expected equal shapes: broadcasting here mostly hides a mistake, such as (batch,) "
-            "against (batch, 1). Reshape one of them."
+            "against (batch, 1). Fix: reshape one of them."
         )
 
 
