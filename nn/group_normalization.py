@@ -13,7 +13,7 @@ from .dtypes import as_array
 from .errors import InputError, where
 from .linear import need_rank
 from .module import Module
-from .normalization import Axes, _affine, _axes, moments
+from .normalization import Axes, _affine, _axes, _moments
 from .pooling import avg_pool
 
 Init = Callable[..., Any]
@@ -73,14 +73,9 @@ class GroupNorm(Module):
             )
         size = x.shape[-1] // groups
         apart = lambda v: v.reshape(*v.shape[:-1], groups, size)
-        mean, var = moments(
-            apart(x),
-            (*axes[:-1], x.ndim),
-            mask=None if mask is None else apart(jnp.broadcast_to(mask, x.shape)),
-            axis_name=None if self.initializing else self.axis_name,
-            axis_index_groups=self.axis_index_groups,
-            fast=self.use_fast_variance,
-        )
+        if mask is not None:
+            mask = apart(jnp.broadcast_to(mask, x.shape))
+        mean, var = _moments(self, apart(x), (*axes[:-1], x.ndim), mask)
         mean, var = (jnp.repeat(v, size, axis=-1) for v in (mean, var))
         return _affine(self, x, mean, var, axes[:-1], (x.ndim - 1,))
 
@@ -140,14 +135,7 @@ class InstanceNorm(Module):
                 "first axis. Expected axes behind it: it is the batch's."
             )
         axes = tuple(a for a in range(1, x.ndim) if a not in features)
-        mean, var = moments(
-            x,
-            axes,
-            mask=mask,
-            axis_name=None if self.initializing else self.axis_name,
-            axis_index_groups=self.axis_index_groups,
-            fast=self.use_fast_variance,
-        )
+        mean, var = _moments(self, x, axes, mask)
         return _affine(self, x, mean, var, axes, features)
 
 

@@ -47,7 +47,18 @@ def _shifted(init: Init, shift: float) -> Init:
     return lambda key, shape, dtype: init(key, shape, dtype) + jnp.asarray(shift, dtype)
 
 
-class LSTMCell(RNNCellBase):
+class _Pair(RNNCellBase):
+    """A cell whose carry is a pair of arrays."""
+
+    @nowrap
+    def initialize_carry(self, rng: Any, input_shape: Sequence[int]) -> Carry:
+        """``(c, h)``, each ``(*batch, *spatial, features)``, by `carry_init`."""
+        first, second = random.split(rng)
+        one = super().initialize_carry
+        return one(first, input_shape), one(second, input_shape)
+
+
+class LSTMCell(_Pair):
     """Long short-term memory: ``(c, h), x -> (c', h'), h'``.
 
     With σ the `gate_fn` and tanh the `activation_fn`::
@@ -122,14 +133,6 @@ class LSTMCell(RNNCellBase):
         h = self.gate_fn(o) * self.activation_fn(c)
         return (c, h), h
 
-    @nowrap
-    def initialize_carry(self, rng: Any, input_shape: Sequence[int]) -> tuple[Array, Array]:
-        """``(c, h)`` of shape ``(*batch, features)``, by `carry_init`."""
-        shape = (*input_shape[:-1], self.features)
-        first, second = random.split(rng)
-        c = self.carry_init(first, shape, self.param_dtype)
-        return c, self.carry_init(second, shape, self.param_dtype)
-
 
 class OptimizedLSTMCell(LSTMCell):
     """linen's name for the `LSTMCell` that multiplies with all gates at once, as ours does anyway.
@@ -140,7 +143,7 @@ class OptimizedLSTMCell(LSTMCell):
     """
 
 
-class ConvLSTMCell(RNNCellBase):
+class ConvLSTMCell(_Pair):
     """A `LSTMCell` whose products with matrices are convolutions: ``(c, h), x -> (c', h'), h'``.
 
     ``x (*batch, *spatial, in)``, ``c`` and ``h (*batch, *spatial, features)``; 1 is added to the
@@ -195,11 +198,3 @@ class ConvLSTMCell(RNNCellBase):
         c = sigmoid(f + 1) * c + sigmoid(i) * tanh(g)
         h = sigmoid(o) * tanh(c)
         return (c, h), h
-
-    @nowrap
-    def initialize_carry(self, rng: Any, input_shape: Sequence[int]) -> tuple[Array, Array]:
-        """``(c, h)`` of shape ``(*batch, *spatial, features)``, by `carry_init`."""
-        shape = (*input_shape[:-1], self.features)
-        first, second = random.split(rng)
-        c = self.carry_init(first, shape, self.param_dtype)
-        return c, self.carry_init(second, shape, self.param_dtype)

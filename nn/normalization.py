@@ -51,6 +51,18 @@ def moments(
     return centre, mean(lax.square(x - jnp.expand_dims(centre, tuple(axes))))
 
 
+def _moments(module: Any, x: Array, axes: Sequence[int], mask: Array | None) -> tuple[Array, Array]:
+    """`moments` as the fields of `module` ask for them; there is no mapped axis yet in `init`."""
+    return moments(
+        x,
+        axes,
+        mask=mask,
+        axis_name=None if module.initializing else module.axis_name,
+        axis_index_groups=module.axis_index_groups,
+        fast=module.use_fast_variance,
+    )
+
+
 def _affine(
     module: Any,
     x: Array,
@@ -141,14 +153,7 @@ class BatchNorm(Module):
         var = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
         if use_running_average:
             return _affine(self, x, mean.value, var.value, axes, features)
-        batch_mean, batch_var = moments(
-            x,
-            axes,
-            mask=mask,
-            axis_name=None if self.initializing else self.axis_name,
-            axis_index_groups=self.axis_index_groups,
-            fast=self.use_fast_variance,
-        )
+        batch_mean, batch_var = _moments(self, x, axes, mask)
         if not self.initializing:
             keep, kept = self.momentum, batch_var
             if self.unbiased:
@@ -203,14 +208,7 @@ class LayerNorm(Module):
     def __call__(self, x: Array, *, mask: Array | None = None) -> Array:
         x = need_rank(self, x, 1, "(..., features)")
         axes, features = _axes(self.reduction_axes, x.ndim), _axes(self.feature_axes, x.ndim)
-        mean, var = moments(
-            x,
-            axes,
-            mask=mask,
-            axis_name=None if self.initializing else self.axis_name,
-            axis_index_groups=self.axis_index_groups,
-            fast=self.use_fast_variance,
-        )
+        mean, var = _moments(self, x, axes, mask)
         return _affine(self, x, mean, var, axes, features)
 
 
