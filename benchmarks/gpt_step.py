@@ -74,29 +74,37 @@ def measure(
 
     rows = [row(f"{title}: trace + lower", traces(config, call), targets.get("trace"))]
     lowered = {side.name: lowering(side, config, call(side))() for side in SIDES}
+    compiled, more = compiling(title, lowered, targets.get("compile"), targets.get("temporaries"))
+    batch = jax.device_put(gpt.tokens(config))
+    states = {name: jax.device_put(gpt.state(config)) for name in compiled}
+    samples, losses = stepping(compiled, states, batch, warm=2, rounds=STEPS)
+    numpy.testing.assert_allclose(losses[OURS], losses[PEER], rtol=2e-3)
+    return [*rows, *more, row(f"{title}: step", samples, targets.get("step"))]
+
+
+def compiling(
+    title: str, lowered: dict[str, Any], compile: float | None, temporaries: float | None
+) -> tuple[dict[str, Any], list[Row]]:
+    """Both sides' steps compiled, once each, and what that took: time, and the memory that they
+    need beside arguments and results. `compile` and `temporaries` are targets.
+    """
     compiled: dict[str, Any] = {}
     seconds = {}
     for name, program in lowered.items():
         begin = time.perf_counter()
         compiled[name] = program.compile()
         seconds[name] = [time.perf_counter() - begin]
-    rows.append(row(f"{title}: compile", seconds, targets.get("compile")))
-    rows.append(temporaries(title, compiled, targets.get("temporaries")))
-    return [*rows, *steps(title, config, compiled, targets.get("step"))]
-
-
-def temporaries(title: str, compiled: dict[str, Any], target: float | None) -> Row:
-    """The memory that both steps need beside arguments and results."""
     ours, peer = (compiled[n].memory_analysis().temp_size_in_bytes for n in (OURS, PEER))
-    return Row(f"{title}: temporaries", ours, peer, ours / peer, target, "B")
+    return compiled, [
+        row(f"{title}: compile", seconds, compile),
+        Row(f"{title}: temporaries", ours, peer, ours / peer, temporaries, "B"),
+    ]
 
 
-def steps(
-    title: str, config: gpt.Config, compiled: dict[str, Any], target: float | None
-) -> list[Row]:
-    """Run both sides' steps in turns from the same state, and compare the losses on the way."""
-    batch = jax.device_put(gpt.tokens(config))
-    states = {name: jax.device_put(gpt.state(config)) for name in compiled}
+def stepping(
+    compiled: dict[str, Any], states: dict[str, Any], batch: Any, *, warm: int, rounds: int
+) -> tuple[dict[str, list[float]], dict[str, list[jax.Array]]]:
+    """Times of both sides' steps, taken in turns after `warm` rounds, and all their losses."""
     losses: dict[str, list[jax.Array]] = {name: [] for name in compiled}
 
     def advance(name: str) -> jax.Array:
@@ -105,10 +113,8 @@ def steps(
         return loss
 
     sides = {name: functools.partial(advance, name) for name in compiled}
-    in_turns(sides, 2)
-    samples = in_turns(sides, STEPS)
-    numpy.testing.assert_allclose(losses[OURS], losses[PEER], rtol=2e-3)
-    return [row(f"{title}: step", samples, target)]
+    in_turns(sides, warm)
+    return in_turns(sides, rounds), losses
 
 
 def run() -> list[Row]:

@@ -5,7 +5,6 @@
 
 import functools
 import os
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,8 +14,8 @@ import numpy
 import optax
 
 import jaxcore
-from benchmarks.gpt_step import temporaries
-from benchmarks.harness import OURS, PEER, Row, in_turns, row
+from benchmarks.gpt_step import compiling, stepping
+from benchmarks.harness import OURS, PEER, Row, row
 from jaxcore import nn
 
 STEPS = 5
@@ -108,26 +107,8 @@ def run() -> list[Row]:
     data = jax.device_put((images, labels))
     title = f"ResNet-18, {batch} x {size} x {size}"
     lowered = {name: step.lower(state, data) for name, step in steps.items()}
-    compiled: dict[str, Any] = {}
-    seconds = {}
-    for name, program in lowered.items():
-        begin = time.perf_counter()
-        compiled[name] = program.compile()
-        seconds[name] = [time.perf_counter() - begin]
+    compiled, rows = compiling(title, lowered, None, None)
     states = dict.fromkeys(compiled, state)
-    losses: dict[str, list[jax.Array]] = {name: [] for name in compiled}
-
-    def advance(name: str) -> jax.Array:
-        states[name], loss = compiled[name](states[name], data)
-        losses[name].append(loss)
-        return loss
-
-    sides = {name: functools.partial(advance, name) for name in compiled}
-    in_turns(sides, 1)
-    samples = in_turns(sides, STEPS)
+    samples, losses = stepping(compiled, states, data, warm=1, rounds=STEPS)
     numpy.testing.assert_allclose(losses[OURS][:2], losses[PEER][:2], rtol=1e-3)
-    return [
-        row(f"{title}: compile", seconds),
-        temporaries(title, compiled, None),
-        row(f"{title}: step", samples, 0.5),
-    ]
+    return [*rows, row(f"{title}: step", samples, 0.5)]
