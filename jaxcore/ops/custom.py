@@ -14,11 +14,13 @@ from jaxcore.trace import aval_of, bind
 __all__ = [
     "JvpRule",
     "Rule",
+    "batch_with_rule",
     "custom_jvp_p",
     "is_zero",
     "lower_inline",
     "none_if_zero",
     "program_cost",
+    "program_primitive",
     "refuse_consts",
 ]
 
@@ -99,28 +101,46 @@ def program_cost(avals_in: Any, avals_out: Any, *, program: Program, **_: Any) -
     return program_flops(program)
 
 
-def _batch(
+def program_primitive(name: str, **rules: Any) -> Primitive:
+    """A primitive that computes what its parameter `program` does, and has `rules` of its own."""
+    return Primitive(
+        name,
+        lambda *avals, program, **_: program.out_avals,
+        lower=lower_inline,
+        cost=program_cost,
+        effects=lambda avals, params: params["program"].effects,
+        multiple_results=True,
+        **rules,
+    )
+
+
+def batch_with_rule(
+    primitive: Primitive,
+    batched_rule: Any,
     size: int,
     args: Sequence[Any],
     dims: Sequence[int | None],
-    *,
     program: Program,
-    rule: JvpRule,
+    rule: Rule,
     n_consts: int,
 ) -> Any:
+    """Batch a function and, as ``batched_rule(rule, size, dims, out_dims)``, its rule with it."""
     from jaxcore.transforms.vmap import batch_program
 
     batched = batch_program(program, size, tuple(dims))
-    new_rule = _BatchedJvp(rule, size, tuple(dims[n_consts:]), batched.dims)
     outs = bind(
-        custom_jvp_p,
+        primitive,
         *batched.consts,
         *args,
         program=batched.program,
-        rule=new_rule,
+        rule=batched_rule(rule, size, tuple(dims[n_consts:]), batched.dims),
         n_consts=n_consts + len(batched.consts),
     )
     return outs, list(batched.dims)
+
+
+def _batch(size: int, args: Sequence[Any], dims: Sequence[int | None], **params: Any) -> Any:
+    return batch_with_rule(custom_jvp_p, _BatchedJvp, size, args, dims, **params)
 
 
 class _BatchedJvp(JvpRule):
@@ -187,13 +207,4 @@ def place_batch(x: Any, dim: int | None, wanted: int | None, size: int) -> Any:
     return move_dim(x, dim, wanted)
 
 
-custom_jvp_p = Primitive(
-    "custom_jvp_call",
-    lambda *avals, program, **_: program.out_avals,
-    jvp=_jvp,
-    batch=_batch,
-    lower=lower_inline,
-    cost=program_cost,
-    effects=lambda avals, params: params["program"].effects,
-    multiple_results=True,
-)
+custom_jvp_p = program_primitive("custom_jvp_call", jvp=_jvp, batch=_batch)

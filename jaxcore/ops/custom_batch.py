@@ -11,9 +11,9 @@ from jaxcore import backend
 from jaxcore.axes import bare_size
 from jaxcore.ir import Program
 from jaxcore.ops.call import transpose_call
-from jaxcore.ops.custom import Rule, lower_inline, program_cost
+from jaxcore.ops.custom import Rule, program_primitive
 from jaxcore.ops.custom_vjp import broadcast_batch
-from jaxcore.primitive import Primitive, mirror
+from jaxcore.primitive import mirror
 from jaxcore.trace import aval_of, bind, trace_program
 
 __all__ = ["VmapRule", "check_trees", "custom_vmap_p"]
@@ -134,17 +134,7 @@ def _transpose(cts: list[Any], args: Sequence[Any], *, program: Program, **_: An
     return transpose_call(cts, args, program=program)
 
 
-custom_vmap_p = Primitive(
-    "custom_vmap_call",
-    lambda *avals, program, **_: program.out_avals,
-    jvp=_jvp,
-    transpose=_transpose,
-    batch=_batch,
-    lower=lower_inline,
-    cost=program_cost,
-    effects=lambda avals, params: params["program"].effects,
-    multiple_results=True,
-)
+custom_vmap_p = program_primitive("custom_vmap_call", jvp=_jvp, transpose=_transpose, batch=_batch)
 
 
 def check_trees(rule: str, want: Any, out: Any, batched: Any) -> tuple[list[Any], list[bool]]:

@@ -13,7 +13,13 @@ import numpy as np
 
 from jaxcore.axes import axis_key, bare_size
 from jaxcore.ir import Program
-from jaxcore.ops.custom import Rule, lower_inline, place_batch, program_cost, refuse_consts
+from jaxcore.ops.custom import (
+    Rule,
+    batch_with_rule,
+    place_batch,
+    program_primitive,
+    refuse_consts,
+)
 from jaxcore.primitive import Primitive
 from jaxcore.trace import aval_of, bind
 
@@ -64,28 +70,8 @@ def _jvp(
     return outs, moved
 
 
-def _batch(
-    size: int,
-    args: Sequence[Any],
-    dims: Sequence[int | None],
-    *,
-    program: Program,
-    rule: VjpRule,
-    n_consts: int,
-) -> Any:
-    from jaxcore.transforms.vmap import batch_program
-
-    batched = batch_program(program, size, tuple(dims))
-    new_rule = _BatchedVjp(rule, size, tuple(dims[n_consts:]), batched.dims)
-    outs = bind(
-        custom_vjp_p,
-        *batched.consts,
-        *args,
-        program=batched.program,
-        rule=new_rule,
-        n_consts=n_consts + len(batched.consts),
-    )
-    return outs, list(batched.dims)
+def _batch(size: int, args: Sequence[Any], dims: Sequence[int | None], **params: Any) -> Any:
+    return batch_with_rule(custom_vjp_p, _BatchedVjp, size, args, dims, **params)
 
 
 class _BatchedVjp(VjpRule):
@@ -243,13 +229,4 @@ custom_linear_p = Primitive(
     multiple_results=True,
 )
 
-custom_vjp_p = Primitive(
-    "custom_vjp_call",
-    lambda *avals, program, **_: program.out_avals,
-    jvp=_jvp,
-    batch=_batch,
-    lower=lower_inline,
-    cost=program_cost,
-    effects=lambda avals, params: params["program"].effects,
-    multiple_results=True,
-)
+custom_vjp_p = program_primitive("custom_vjp_call", jvp=_jvp, batch=_batch)

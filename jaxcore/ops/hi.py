@@ -11,8 +11,8 @@ from typing import Any
 
 from jaxcore import backend
 from jaxcore.ir import Program, Var
-from jaxcore.ops.custom import lower_inline, program_cost
-from jaxcore.primitive import Linear, Primitive, mirror
+from jaxcore.ops.custom import program_primitive
+from jaxcore.primitive import Linear, mirror
 from jaxcore.trace import StageTrace, StageTracer, aval_of, trace_program
 
 __all__ = ["hi_p"]
@@ -82,17 +82,8 @@ def _batch(
     return backend.batch(backend.hi_p, size, args[n_consts:], dims[n_consts:], params)
 
 
-hi_p = Primitive(
-    "hi_primitive",
-    lambda *avals, program, **_: program.out_avals,
-    jvp=_jvp,
-    linearize=_linearize,
-    transpose=_transpose,
-    batch=_batch,
-    lower=lower_inline,
-    cost=program_cost,
-    effects=lambda avals, params: params["program"].effects,
-    multiple_results=True,
+hi_p = program_primitive(
+    "hi_primitive", jvp=_jvp, linearize=_linearize, transpose=_transpose, batch=_batch
 )
 
 

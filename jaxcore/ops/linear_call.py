@@ -12,10 +12,10 @@ from jaxcore.bodies import ours, require_function
 from jaxcore.ir import Program
 from jaxcore.ops.basic import add_cotangents, instantiate, zeros
 from jaxcore.ops.call import with_unused
-from jaxcore.ops.custom import lower_inline, program_cost
+from jaxcore.ops.custom import program_primitive
 from jaxcore.ops.custom_vjp import broadcast_batch
 from jaxcore.ops.linear_solve import batched_at_0
-from jaxcore.primitive import Primitive, mirror
+from jaxcore.primitive import mirror
 from jaxcore.signature import function_name
 from jaxcore.trace import aval_of, bind, trace_program
 
@@ -159,17 +159,7 @@ def _batch(
     return _bind(forward, backward, args[:n_residuals], moved), [0] * n_out
 
 
-linear_call_p = Primitive(
-    "linear_call",
-    lambda *avals, program, **_: program.out_avals,
-    jvp=_jvp,
-    transpose=_transpose,
-    batch=_batch,
-    lower=lower_inline,
-    cost=program_cost,
-    effects=lambda avals, params: params["program"].effects,
-    multiple_results=True,
-)
+linear_call_p = program_primitive("linear_call", jvp=_jvp, transpose=_transpose, batch=_batch)
 
 
 @mirror(backend.linear_call_p)
