@@ -21,7 +21,7 @@ loggers         CSV, JSON lines, TensorBoard
 checkpoint      checkpoints on the disk; saving: in the background; resume: how a run goes on
 layout          where state and batches lie on the devices of a mesh; launch: several processes
 history         what a run logged; phases: where its time went
-metrics         Mean, Sum, Last: values that merge
+metrics         Mean, Sum, Last, and what else merges; Measured: what `validate` returns
 units           Steps, Epochs, Samples, Tokens, Seconds, Fraction
 errors, paths   what was got, expected and the fix; leaves by the names that messages use
 """
@@ -85,6 +85,7 @@ from .loggers import Logger as Logger
 from .loggers import TensorBoardLogger as TensorBoardLogger
 from .metrics import Last as Last
 from .metrics import Mean as Mean
+from .metrics import Measured as Measured
 from .metrics import Sum as Sum
 from .model import Context as Context
 from .model import Model as Model

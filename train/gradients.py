@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import jaxcore.numpy as jnp
 from jaxcore import lax, random, tree
 
 from .errors import TrainError, explain
-from .metrics import Last, Mean, Metric
+from .metrics import Mean, Metric, merge_stacked
 from .objective import batch_rows
 
 
@@ -47,18 +47,8 @@ def accumulate_gradients(
 
     start = (collections, tree.map(jnp.zeros_like, active))
     (collections, grads), stacked = lax.scan(one, start, (split, jnp.arange(pieces)))
-    mean, metrics = reduce_stacked({"loss": stacked[0]})["loss"], reduce_stacked(stacked[1])
+    mean, metrics = merge_stacked({"loss": stacked[0]})["loss"], merge_stacked(stacked[1])
     return mean, metrics, collections, grads
-
-
-def reduce_stacked(metrics: Mapping[str, Metric]) -> dict[str, Any]:
-    """Merge metrics that a loop stacked along a new first axis."""
-    return {
-        name: Last(metric.value[-1])
-        if isinstance(metric, Last)
-        else type(metric)(*(jnp.sum(field, axis=0) for field in metric))
-        for name, metric in metrics.items()
-    }
 
 
 def clip(grads: Any, norm: Any, *, to_norm: float | None, to_value: float | None) -> Any:

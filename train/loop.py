@@ -12,7 +12,7 @@ from .checkpoint import checkpoint_path
 from .data import Source
 from .dispatch import Dispatcher
 from .history import Row
-from .metrics import Metrics, merge_metrics
+from .metrics import Metrics, columns, merge_metrics
 from .plan import Plan, carry_over
 from .resume import need_dir, run_info
 from .run import Run
@@ -109,7 +109,8 @@ class Loop:
                     run.seconds = time.perf_counter() - began
                     elapsed = run.seconds - logged_seconds
                     row: Row = {"step": run.step, "epoch": run.epoch}
-                    row |= {name: totals[name].result for name in sorted(totals, key=_rank)}
+                    for name in sorted(totals, key=_rank):
+                        row |= columns(name, totals[name])
                     with phases("validate"):
                         for prefix, source in val.items():
                             row |= self.measure(source, run.state, prefix)

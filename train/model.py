@@ -13,7 +13,6 @@ from .errors import TrainError, explain
 from .precision import Precision
 
 
-@dataclass(frozen=True)
 class Context:
     """What a loss may want to know besides the batch.
 
@@ -21,13 +20,21 @@ class Context:
       train: True in a training step, False in validation, test and prediction.
       step: int32 scalar, the number of steps done before this one.
       key: a PRNG key of this step (and micro-batch) for the loss's own randomness.
-      mask: None, or (rows,) bool, False on rows that only fill up a short batch.
+      masked: whether nothing is padding, or `mask` was looked at.
     """
 
-    train: bool
-    step: Any
-    key: Any
-    mask: Any | None = None
+    def __init__(self, train: bool, step: Any, key: Any, mask: Any | None = None) -> None:
+        self.train = train
+        self.step = step
+        self.key = key
+        self.masked = mask is None
+        self._mask = mask
+
+    @property
+    def mask(self) -> Any | None:
+        """None, or (rows,) bool, False on rows that only fill up a short batch."""
+        self.masked = True
+        return self._mask
 
 
 class Model:

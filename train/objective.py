@@ -14,7 +14,7 @@ from jaxcore import lax, nn
 from jaxcore.errors import describe_type
 
 from .errors import ScalarLossError, TrainError, explain
-from .metrics import Last, Mean, Metric, Sum
+from .metrics import Last, Mean, Metric, Sum, check_columns, is_state
 from .paths import leaf_paths
 
 
@@ -59,18 +59,25 @@ def batch_rows(batch: Any, *, what: str = "batch") -> int:
 
 
 def reduce_loss(
-    result: Any, *, rows: int, mask: Any | None, owner: str, trained: bool = False
+    result: Any,
+    *,
+    rows: int,
+    mask: Any | None,
+    owner: str,
+    trained: bool = False,
+    masked: bool = True,
 ) -> tuple[Mean, dict[str, Metric]]:
     """Turn what a loss returned into its sum, its weight, and mergeable metrics.
 
     Args:
       result: per-example losses of shape (rows, ...), or `Weighted`, or a pair of either with a
-        dict of metrics, each per-example values, `Weighted`, `Mean`, `Sum` or `Last`. A ready
-        `Mean` must leave padding out itself: `nn.metrics.accuracy(logits, labels, ctx.mask)`.
+        dict of metrics, each per-example values, `Weighted`, or a state that merges. A state must
+        leave padding out itself: `nn.metrics.accuracy(logits, labels, ctx.mask)`.
       rows: examples in the batch, padding included.
       mask: None, or (rows,) bool, False on padding.
       owner: name of the method, for messages.
       trained: whether the gradient of the losses is to be taken: integers and booleans have none.
+      masked: whether the loss has looked at the mask, without which states count padding.
     """
     metrics: Any = {}
     if isinstance(result, tuple) and not isinstance(result, Weighted):
@@ -96,26 +103,29 @@ def reduce_loss(
         )
     loss = _mean(result, rows=rows, mask=mask, owner=owner, what="losses")
     return loss, {
-        name: _metric(value, rows=rows, mask=mask, owner=owner, what=f"metric {name!r}")
+        name: _metric(value, rows, mask, owner, f"metric {name!r}", masked or mask is None)
         for name, value in metrics.items()
     }
 
 
-def _metric(value: Any, *, rows: int, mask: Any | None, owner: str, what: str) -> Metric:
+def _metric(value: Any, rows: int, mask: Any | None, owner: str, what: str, masked: bool) -> Metric:
     if isinstance(value, Mean | Sum | Last):
         return value
-    if isinstance(value, nn.metrics.Mean):
-        return Mean(value.total, value.weight)
-    if hasattr(value, "merge") and hasattr(value, "result"):
-        raise TrainError(
+    if not is_state(value):
+        return _mean(value, rows=rows, mask=mask, owner=owner, what=what)
+    if not masked:
+        raise ScalarLossError(
             explain(
-                f"`{owner}` returned a {what} that is not a number.",
-                got=type(value).__name__,
-                expected="values per example, Weighted, Mean, Sum or Last",
-                fix="compute it from `Trainer.predict` after the run.",
+                f"`{owner}` returned a {what} that counts rows which are padding.",
+                got=f"{type(value).__name__}, made without looking at ctx.mask",
+                expected="a state of the real rows alone",
+                fix="give it the mask as weights, as in nn.metrics.accuracy(logits, labels, "
+                "ctx.mask).",
             )
         )
-    return _mean(value, rows=rows, mask=mask, owner=owner, what=what)
+    check_columns(what, value, owner)
+    ours = {nn.metrics.Mean: Mean, nn.metrics.Sum: Sum}.get(type(value))
+    return value if ours is None else ours(*value)
 
 
 def _mean(result: Any, *, rows: int, mask: Any | None, owner: str, what: str) -> Mean:

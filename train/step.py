@@ -11,8 +11,7 @@ from jaxcore import lax, random, tree
 
 from .averaging import Averaged
 from .errors import TrainError, explain
-from .gradients import reduce_stacked
-from .metrics import Metric, Sum
+from .metrics import Metric, Sum, merge_stacked
 from .model import Context, Model
 from .objective import batch_rows, reduce_loss
 from .precision import LossScale, Precision
@@ -135,7 +134,7 @@ def make_step(
         state: State, key: Any, batches: Any, masks: Any
     ) -> tuple[State, dict[str, Metric]]:
         state, stacked = lax.scan(lambda s, xs: one(s, key, *xs), state, (batches, masks))
-        return state, reduce_stacked(stacked)
+        return state, merge_stacked(stacked)
 
     if isinstance(out_shardings, tuple) and isinstance(out_shardings[0], State):
         out_shardings = out_shardings[0].replace(key=None), *out_shardings[1:]
@@ -158,7 +157,9 @@ def make_eval_step(task: Task) -> Callable[..., dict[str, Metric]]:
     def evaluate(state: State, batch: Any, mask: Any) -> dict[str, Metric]:
         model, ctx = _for_evaluation(task, state, mask)
         result = task.evaluate(model, batch, ctx)
-        loss, metrics = reduce_loss(result, rows=batch_rows(batch), mask=mask, owner=owner)
+        loss, metrics = reduce_loss(
+            result, rows=batch_rows(batch), mask=mask, owner=owner, masked=ctx.masked
+        )
         return {"loss": loss, **metrics}
 
     compiled = jaxcore.jit(evaluate)

@@ -82,7 +82,8 @@ class Task:
         """Per-example losses of shape (rows, ...), or `Weighted`; or a pair (either, metrics).
 
         `model(x)` calls the module in the right mode, with keys and state filled in. Metrics are a
-        dict of per-example values, `Weighted`, or ready `Mean`, `Sum` and `Last`.
+        dict of per-example values, `Weighted`, ready `Mean`, `Sum` and `Last`, or states of
+        `nn.metrics`, which get the mask: `nn.metrics.Confusion.of(logits, labels, ctx.mask)`.
         """
         raise TrainError(
             explain(
@@ -212,12 +213,14 @@ class Task:
             model_key, loss_key = random.fold_in(key, 0), random.fold_in(key, 1)
             model = Model(self.model, variables, train=True, key=model_key, precision=precision)
             ctx = Context(train=True, step=state.step, key=loss_key, mask=mask)
+            result = loss(model, piece, ctx)
             value, metrics = reduce_loss(
-                loss(model, piece, ctx),
+                result,
                 rows=batch_rows(piece),
                 mask=mask,
                 owner=owner,
                 trained=True,
+                masked=ctx.masked,
             )
             weight = lax.stop_gradient(value.weight)
             written = {c: v for c, v in model.variables.items() if c != "params"}

@@ -38,7 +38,7 @@ from .iterables import as_source, example_batch
 from .layout import Layout, check_agreement, check_mesh
 from .loggers import CSVLogger, Logger
 from .loop import Loop
-from .metrics import Metrics
+from .metrics import Measured, Metrics
 from .objective import batch_rows
 from .phases import Phases
 from .plan import Plan
@@ -255,14 +255,15 @@ class Trainer:
             self.interrupted = None
         return Fit(run.state, run.history, run.stop_reason or "", run.phases)
 
-    def validate(self, task: Task, data: Any, state: State) -> dict[str, float]:
+    def validate(self, task: Task, data: Any, state: State) -> Measured:
         """The task's `evaluate` over all of `data`: {"val/loss": ..., ...}.
 
-        Of {name: data} the metrics are "val/name/loss" and so on.
+        Of {name: data} the metrics are "val/name/loss" and so on. What comes back also has
+        `states`: of a metric that is more than its numbers, such as `nn.metrics.Confusion`, all.
         """
         return self._measure_sets(task, data, state, "validate", "val")
 
-    def test(self, task: Task, data: Any, state: State) -> dict[str, float]:
+    def test(self, task: Task, data: Any, state: State) -> Measured:
         """As `validate`, under the names "test/...": one last time, on data never looked at."""
         return self._measure_sets(task, data, state, "test", "test")
 
@@ -344,20 +345,20 @@ class Trainer:
 
     def _measure_sets(
         self, task: Task, data: Any, state: State, stage: str, prefix: str
-    ) -> dict[str, float]:
-        found: dict[str, float] = {}
+    ) -> Measured:
+        found = Measured()
         with prepared(data, stage) as (data, _):
             for name, source in sets(data, prefix).items():
-                found |= self._measure(task, source, state, name)
+                found.add(self._measure(task, source, state, name))
         return found
 
-    def _measure(self, task: Task, source: Source, state: State, prefix: str) -> dict[str, float]:
+    def _measure(self, task: Task, source: Source, state: State, prefix: str) -> Measured:
         padder = self._padder(getattr(source, "batch_size", None))
         step = self._compiled(task, lambda task: Masking(make_eval_step(task)))
         metrics = evaluation.measure(step, state, source.batches(0), padder, self._put)
         if metrics is None:
             example_batch(source)  # raises, saying that there is no batch
-        return {f"{prefix}/{name}": metric.result for name, metric in (metrics or {}).items()}
+        return Measured.of(metrics or {}, f"{prefix}/")
 
     def _compiled(self, task: Task, make: Callable[[Task], Any]) -> Any:
         """One compiled step per task and kind, shared by all calls of this trainer."""

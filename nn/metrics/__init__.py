@@ -9,7 +9,8 @@ A state is a pytree of sums. A function, or `of`, makes one from a batch, `merge
 
 Under `jit` a state of a batch that is divided among devices is that of the whole batch; inside
 `shard_map` and ``vmap(axis_name=...)`` say ``state.across("batch")``. The sums are float32, exact
-for counts up to 2²⁴; merge states of parts of a longer run on the host in float64.
+for counts up to 2²⁴. States of NumPy arrays merge on the host in their own dtype, so that parts of
+a longer run add up in float64; `jaxcore.train` does so with those that a loss returns.
 """
 
 from .classification import (

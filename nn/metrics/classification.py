@@ -122,6 +122,12 @@ class Confusion(NamedTuple):
         return self.matrix
 
     @property
+    def summary(self) -> dict[str, Array]:
+        """The numbers worth a curve: accuracy; precision, recall and F1, averaged over classes."""
+        scores = {name: self.score(name) for name in ("precision", "recall", "f1")}
+        return {"accuracy": self.accuracy, **scores}
+
+    @property
     def _right(self) -> Array:
         return jnp.diagonal(self.matrix)
 

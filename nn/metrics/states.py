@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+import operator
 from typing import Any, NamedTuple
+
+import numpy as np
 
 import jaxcore.numpy as jnp
 from jaxcore import Array, lax, tree
@@ -14,7 +17,7 @@ from ..losses.shared import leading
 
 def added(a: Any, b: Any) -> Any:
     """Two states of sums as one."""
-    return tree.map(jnp.add, a, b)
+    return tree.map(operator.add, a, b)
 
 
 def summed(state: Any, axis_name: Any) -> Any:
@@ -23,7 +26,9 @@ def summed(state: Any, axis_name: Any) -> Any:
 
 
 def ratio(part: Any, whole: Any, otherwise: float = 0.0) -> Array:
-    """``part / whole``, and `otherwise` where the whole is 0."""
+    """``part / whole``, and `otherwise` where the whole is 0; of NumPy's numbers in their dtype."""
+    if isinstance(part, np.ndarray | np.generic) and isinstance(whole, np.ndarray | np.generic):
+        return np.where(whole == 0, otherwise, part / np.where(whole == 0, 1, whole))
     return jnp.where(whole == 0, otherwise, part / jnp.where(whole == 0, 1, whole))
 
 
@@ -164,3 +169,8 @@ class Moments(NamedTuple):
     def result(self) -> tuple[Array, Array]:
         """``(mean, biased variance)``."""
         return self.mean, self.spread / jnp.maximum(self.count, 1)
+
+    @property
+    def summary(self) -> dict[str, Array]:
+        """The numbers worth a curve: mean and (biased) variance."""
+        return dict(zip(("mean", "variance"), self.result))

@@ -32,7 +32,7 @@ def found(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize(("layout", "parts"), [("one", 1), ("data", 1), ("fsdp", 8), ("tensor", 2)])
 def test_every_layout_trains_alike(found, layout, parts):
-    for name in ("losses", "val"):
+    for name in ("losses", "val", "r2", "sign"):
         np.testing.assert_allclose(found[layout][name], found["none"][name], rtol=2e-5)
     assert found[layout]["parts"] == parts
     assert found["moments"] == 8  # as the parameter they belong to
@@ -50,7 +50,7 @@ def test_two_processes_train_alike(found, tmp_path):
     command = [str(SCRIPT), str(out), str(run_dir)]
     assert launch(command, processes=2, devices=2, timeout=200) == 0
     processes = json.loads(out.read_text())["processes"]
-    for name in ("losses", "val"):
+    for name in ("losses", "val", "r2", "sign"):
         np.testing.assert_allclose(processes[name], found["none"][name], rtol=2e-5)
     assert len(list((run_dir / "checkpoints").iterdir())) == 2
 

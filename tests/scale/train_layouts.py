@@ -25,7 +25,11 @@ class Net(nn.Module):
 class Fitting(train.Task):
     def loss(self, model, batch, ctx):
         x, y = batch
-        return (model(x) - y) ** 2
+        found = model(x)
+        return (found - y) ** 2, {
+            "r2": nn.metrics.R2.of(found, y, ctx.mask),
+            "sign": nn.metrics.Confusion.of_binary(found, y, ctx.mask),
+        }
 
 
 def mesh(shape, names, devices=None):
@@ -49,6 +53,8 @@ def found(run_dir=None, **settings):
     return fit, {
         "losses": fit.history["loss"],
         "val": fit.history["val/loss"],
+        "r2": fit.history["val/r2"],
+        "sign": fit.history["val/sign/accuracy"],
         "parts": len({str(shard.index) for shard in kernel.addressable_shards}),
     }
 

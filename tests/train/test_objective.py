@@ -1,5 +1,7 @@
 """What a loss may return, and what becomes of it."""
 
+from typing import Any, NamedTuple
+
 import numpy as np
 import pytest
 
@@ -80,6 +82,25 @@ def test_half_precision_is_summed_in_float32():
     assert loss.total.dtype == jnp.float32
 
 
+class Curve(NamedTuple):
+    """A state that merges and has no number."""
+
+    result: Any
+
+    def merge(self, other):
+        return Curve(self.result + other.result)
+
+
+def test_a_state_made_without_looking_at_the_mask_is_refused():
+    state = nn.metrics.accuracy(np.eye(4, dtype=np.float32), np.arange(4))
+    arguments = {"rows": 4, "owner": "T.loss", "masked": False}
+    reduce_loss((VALUES, {"acc": state}), mask=None, **arguments)
+    with pytest.raises(train.ScalarLossError, match=r"'acc' that counts rows[\s\S]*ctx.mask\)"):
+        reduce_loss((VALUES, {"acc": state}), mask=MASK, **arguments)
+    ctx = train.Context(train=True, step=0, key=None, mask=MASK)
+    assert not ctx.masked and ctx.mask is MASK and ctx.masked
+
+
 @pytest.mark.parametrize(
     ("result", "mask", "words"),
     [
@@ -90,8 +111,8 @@ def test_half_precision_is_summed_in_float32():
         ((VALUES, {}, {}), None, ["(losses, metrics)", "dict"]),
         (train.Weighted(VALUES, VALUES[:2]), None, ["weights (2,)", "values (4,)"]),
         ({"loss": VALUES}, None, ["not an array", "dict", "unreduced"]),
-        ((VALUES, {"confusion": nn.metrics.Confusion(jnp.eye(2))}), None,
-         ["metric 'confusion'", "Confusion", "Trainer.predict"]),
+        ((VALUES, {"curve": Curve(jnp.ones(2))}), None,
+         ["metric 'curve'", "Curve, whose result has shape (2,)", "`summary`"]),
     ],
 )  # fmt: skip
 def test_what_a_loss_may_not_return(result, mask, words):
