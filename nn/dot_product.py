@@ -82,10 +82,9 @@ def dot_product_attention(
       query_seq_lengths: integers (...): results of queries from there on are 0.
       key_value_seq_lengths: integers (...): keys from there on are not seen.
       local_window_size: how many keys before and after its own place a query sees.
-      implementation: "xla" holds all scores at once; "fused" never does (see `fused`), without
-        `bias` and dropout; "cudnn" is JAX's call of cuDNN, for half precision on NVIDIA's
-        GPUs. None takes "fused" for a million scores a head and more, where it can, else "xla",
-        which alone can be differentiated in forward mode and twice.
+      implementation: "xla" holds all scores at once; "fused" never does (see `fused`; dropout
+        draws other numbers there); "cudnn" is JAX's call of cuDNN, for half precision on NVIDIA's
+        GPUs. None takes "fused" for a million scores a head and more, else "xla".
       return_residual: also return logsumexp of the scores, ``(..., q, h)``, as a constant.
 
     Raises:
@@ -119,30 +118,30 @@ def dot_product_attention(
             "equal batch, length and heads."
         )
     places = query.shape[-3], key.shape[-3]
-    dropped = dropout_rate != 0.0 and not deterministic
-    if implementation == "fused" and (bias is not None or dropped or return_residual):
-        raise InputError(
-            "attention: implementation='fused' has no bias, no dropout of weights and returns no "
-            "residual. Expected none of them, or implementation='xla'."
-        )
-    large = places[0] * places[1] >= _LARGE and bias is None and not (dropped or return_residual)
     _groups(query, key)
+    _need_key(dropout_rng, dropout_rate, deterministic)
+    large = places[0] * places[1] >= _LARGE
     some = 0 not in query.shape and 0 not in key.shape
     if some and (implementation == "fused" or (implementation is None and large)):
         if key_value_seq_lengths is not None:
             real = _before(key_value_seq_lengths, places[1])[..., None, None, :]
             mask = real if mask is None else both_masks(mask, real)
-        out = fused_attention(
+        out, total = fused_attention(
             query,
             key,
             value,
             mask,
+            bias=bias,
             scale=scale,
             is_causal=is_causal,
             local_window_size=_window(local_window_size),
+            dropout_rng=None if deterministic else dropout_rng,
+            dropout_rate=dropout_rate,
+            broadcast_dropout=broadcast_dropout,
             precision=precision,
         )
-        return _only_real(out, query_seq_lengths)
+        out = _only_real(out, query_seq_lengths)
+        return (out, lax.stop_gradient(total.astype(key.dtype))) if return_residual else out
     seen = places_mask(places, is_causal, local_window_size)
     lengths = _lengths(places, query_seq_lengths, key_value_seq_lengths)
     for more in (seen, lengths):
@@ -207,12 +206,16 @@ def _mix(weights: Any, value: Any, precision: Any) -> Any:
 def _dropped(weights: Any, broadcast: bool, key: Any, rate: float, deterministic: bool) -> Any:
     if deterministic or rate == 0.0:
         return weights
-    if key is None:
-        raise InputError("attention: dropout_rate is not 0, and no dropout_rng was given.")
+    _need_key(key, rate, deterministic)
     keep = 1.0 - rate
     # One draw for all examples and heads, as in linen, saves most of the random numbers.
     shape = (1,) * (weights.ndim - 2) + weights.shape[-2:] if broadcast else weights.shape
     return weights * (random.bernoulli(key, keep, shape).astype(weights.dtype) / keep)
+
+
+def _need_key(key: Any, rate: float, deterministic: bool) -> None:
+    if key is None and rate != 0.0 and not deterministic:
+        raise InputError("attention: dropout_rate is not 0, and no dropout_rng was given.")
 
 
 def _at_rank(x: Any, rank: int) -> Any:

@@ -7,6 +7,7 @@ import jax.nn
 import jax.numpy
 import numpy as np
 import pytest
+from layer_table import QUICK
 
 import jaxcore
 import jaxcore.numpy as jnp
@@ -61,7 +62,7 @@ def both(options, args):
             return (out * lib.numpy.cos(out)).sum()
 
         run = lambda *a: (f(*a, **options), lib.grad(loss, (0, 1, 2))(*a))
-        return lib.jit(run)(*args)
+        return lib.jit(run, compiler_options=QUICK)(*args)
 
     return (
         results(jaxcore, nn.dot_product_attention),
@@ -136,40 +137,131 @@ FUSED = {
     "causal and lengths": ((QUERY, *FEW), {"is_causal": True, **LENGTHS}),
     "window": ((QUERY, *FEW), {"local_window_size": 1}),
     "causal window": ((QUERY, *FEW), {"local_window_size": (1, 0), "is_causal": True}),
+    "bias of heads": ((QUERY, *FEW), {"bias": normal(1, N, T, S), "is_causal": True}),
+    "bias of keys, in bfloat16": ((QUERY, KEY, VALUE), {"bias": normal(B, 1, 1, S), "mask": MASK}),
+    "residual": ((QUERY, *FEW), {"bias": normal(T, S), "return_residual": True}),
 }
 
 
-@pytest.mark.parametrize("name", FUSED)
-def test_fused_is_the_same_in_blocks(name, monkeypatch):
-    """Blocks of 2 for 4 queries and 5 keys: several, and the last one not full."""
-    blocks = lambda *a, **k: fused.fused_attention(*a, **k, block=2)
+@pytest.fixture
+def blocks_of_two(monkeypatch):
+    """For 4 queries and 5 keys: several blocks, and the last one not full."""
+    blocks = functools.partial(fused.fused_attention, block=2)
     monkeypatch.setattr(dot_product, "fused_attention", blocks)
-    args, options = FUSED[name]
 
-    def loss(q, k, v, implementation):
-        out = nn.dot_product_attention(q, k, v, **options, implementation=implementation)
-        return (out * jnp.cos(out)).sum(), out
+
+@pytest.mark.parametrize("name", FUSED)
+def test_fused_is_the_same_in_blocks(name, blocks_of_two):
+    args, options = FUSED[name]
+    options = dict(options)
+    bias = jnp.asarray(options.pop("bias", 0.0), "bfloat16" if "bfloat16" in name else "float32")
+
+    def loss(q, k, v, bias, implementation):
+        bias = bias if bias.ndim else None
+        out = nn.dot_product_attention(q, k, v, bias, **options, implementation=implementation)
+        means = out[0] if isinstance(out, tuple) else out
+        return (means * jnp.cos(means)).sum(), out
 
     def both(*args):
-        f = jaxcore.grad(loss, (0, 1, 2), has_aux=True)
+        f = jaxcore.grad(loss, (0, 1, 2, 3), has_aux=True)
         return f(*args, implementation="fused"), f(*args, implementation="xla")
 
-    close(*jaxcore.jit(both)(*args))
+    ours, theirs = jaxcore.jit(both, compiler_options=QUICK)(*args, bias)
+    if "bfloat16" in name:  # the gradient is rounded
+        close(ours[0][3], theirs[0][3], tol=1e-2)
+        ours, theirs = (ours[0][:3], ours[1]), (theirs[0][:3], theirs[1])
+    close(ours, theirs)
 
 
-def test_fused_is_chosen_for_long_sequences_and_holds_no_square(monkeypatch):
+QUICK_KEY = jax.random.key(5, impl="rbg")  # quick to compile
+
+
+def kept_by_dropout(rate, broadcast):
+    """The factors of all weights in blocks of two, (B, N, T, S)."""
+    setting = fused._Setting(False, None, T, S, 2, None, rate, broadcast)
+    operands = fused._Operands(*[None] * 5, dropout=QUICK_KEY)
+    ones = jnp.ones((B, K, N // K, 2, 2))
+    factor = lambda i, j: fused._dropped(setting, operands, i, j, ones)
+    whole = lambda: jnp.block([[factor(i, j) for j in range(3)] for i in range(2)])
+    kept = np.asarray(jaxcore.jit(whole, compiler_options=QUICK)()).reshape(B, N, 4, 6)[..., :S]
+    assert set(np.unique(kept)) == {0.0, np.float32(1 / (1 - rate))}
+    return kept
+
+
+def test_dropout_of_the_fused_path_is_that_of_its_blocks():
+    rate = 0.4
+    assert (np.ptp(kept_by_dropout(rate, True), (0, 1)) == 0).all()
+    kept = kept_by_dropout(rate, False)
+    assert np.ptp(kept, (0, 1)).any()
+
+    def dense(q, k, v):
+        weights = nn.dot_product_attention_weights(q, jnp.repeat(k, N // K, 2))
+        return jnp.einsum("bhqk,bkhd->bqhd", weights * kept, jnp.repeat(v, N // K, 2))
+
+    def in_blocks(q, k, v):
+        options = {"dropout_rng": QUICK_KEY, "dropout_rate": rate, "broadcast_dropout": False}
+        return fused.fused_attention(q, k, v, block=2, **options)[0]
+
+    def both(*args):
+        ways = tuple(jnp.cos(x) for x in args)
+        moved = lambda f: (jaxcore.vjp(f, *args)[1](ways[0]), jaxcore.jvp(f, args, ways))
+        return moved(in_blocks), moved(dense)
+
+    close(*jaxcore.jit(both, compiler_options=QUICK)(QUERY, *FEW))
+
+
+def test_fused_has_derivatives_in_every_mode_and_of_every_order(blocks_of_two):
+    args = QUERY[:1, :, :2], *(x[:1, :, :1] for x in FEW), normal(1, 2, T, 1)
+
+    def loss(implementation, q, k, v, bias):
+        options = {"is_causal": True, "implementation": implementation}
+        out = nn.dot_product_attention(q, k, v, bias, **options)
+        return (out * jnp.cos(out)).sum()
+
+    def every(implementation):
+        f = functools.partial(loss, implementation)
+        steps = lambda *args: sum(jnp.sin(g).sum() for g in jaxcore.grad(f, (0, 1, 2, 3))(*args))
+        ways = tuple(jnp.cos(x) for x in args)
+        return {
+            "forward": jaxcore.jvp(f, args, ways),
+            "forward over reverse": jaxcore.jvp(jaxcore.grad(f, (0, 1, 2, 3)), args, ways),
+            "reverse over reverse": jaxcore.grad(steps, (0, 1, 2, 3))(*args),
+            "batched": jaxcore.vmap(jaxcore.grad(f, (0, 3)))(*(x[None] for x in args)),
+        }
+
+    both = lambda: (every("fused"), every("xla"))
+    close(*jaxcore.jit(both, compiler_options=QUICK)(), tol=1e-4)
+
+
+def test_jaxs_transformations_take_the_fused_path(blocks_of_two):
+    def loss(q, k, v):
+        return (nn.dot_product_attention(q, k, v, implementation="fused") ** 2).sum()
+
+    args = [np.stack([x, 2 * x]) for x in (QUERY, *FEW)]
+    got, want = (lib.jit(lib.vmap(lib.grad(loss)))(*args) for lib in (jax, jaxcore))
+    close(got, want)
+
+
+def test_fused_is_chosen_for_long_sequences_and_its_memory_grows_with_the_length(monkeypatch):
     monkeypatch.setattr(dot_product, "_LARGE", 1 << 14)
-    monkeypatch.setattr(fused, "BLOCK", 32)
-    blocks = lambda *a, **k: fused.fused_attention(*a, **k, block=32)
+    blocks = functools.partial(fused.fused_attention, block=32)
     monkeypatch.setattr(dot_product, "fused_attention", blocks)
-    length = 256
-    x = jax.ShapeDtypeStruct((2, length, 2, 4), "float32")
-    loss = lambda q, k, v: nn.dot_product_attention(q, k, v, is_causal=True).sum()
-    compiled = jaxcore.jit(jaxcore.grad(loss, (0, 1, 2))).lower(x, x, x).compile()
-    scores = 2 * 2 * length**2 * 4
-    assert compiled.memory_analysis().temp_size_in_bytes < scores / 2
-    short = jaxcore.make_jaxpr(loss)(*[jax.ShapeDtypeStruct((2, 64, 2, 4), "float32")] * 3)
-    assert "custom_vjp" not in str(short)
+
+    def loss(q, k, v, bias):
+        options = {"is_causal": True, "dropout_rng": QUICK_KEY, "dropout_rate": 0.1}
+        return nn.dot_product_attention(q, k, v, bias, **options, broadcast_dropout=False).sum()
+
+    def types(length):
+        x = jax.ShapeDtypeStruct((2, length, 2, 4), "float32")
+        return x, x, x, jax.ShapeDtypeStruct((1, 2, 1, length), "float32")
+
+    def temporaries(length):
+        grad = jaxcore.jit(jaxcore.grad(loss, (0, 1, 2, 3)))
+        return grad.lower(*types(length)).compile().memory_analysis().temp_size_in_bytes
+
+    short, long = temporaries(256), temporaries(1024)
+    assert long < 5 * short and long < 2 * 2 * 1024**2 * 4 / 4
+    assert "linear_call" not in str(jaxcore.make_jaxpr(jaxcore.grad(loss))(*types(64)))
 
 
 def test_fused_is_batched_and_in_half_precision():
@@ -183,5 +275,5 @@ def test_fused_is_batched_and_in_half_precision():
     close(f(*half), jaxcore.jit(attend)(*half), tol=4e-2)
     for shape in ((0, 3, 2, 4), (2, 0, 2, 4), (3, 2, 4), (1, 2, 3, 2, 4)):
         assert jaxcore.eval_shape(f, *[jax.ShapeDtypeStruct(shape, "float32")] * 3).shape == shape
-    with pytest.raises(nn.InputError, match="no bias"):
-        nn.dot_product_attention(QUERY, KEY, VALUE, bias=MASK, implementation="fused")
+    with pytest.raises(nn.InputError, match="no dropout_rng"):
+        nn.dot_product_attention(QUERY, KEY, VALUE, dropout_rate=0.1, implementation="fused")
