@@ -1,7 +1,8 @@
 """Initialisers, ``init(key, shape, dtype) -> array``.
 
 `standard`: JAX's names, arguments, defaults and bits. `foreign`: what other libraries begin with,
-and initialisers of theirs that JAX has not.
+and initialisers of theirs that JAX has not. `made`: they are values, which compare
+and pickle.
 """
 
 from .foreign import dirac, gain, identity, torch_bias, torch_kernel

@@ -10,6 +10,7 @@ import jaxcore.numpy as jnp
 from jaxcore import Array, random
 
 from ..errors import InputError
+from .made import as_values
 from .standard import Initializer, variance_scaling
 
 
@@ -26,6 +27,7 @@ def torch_kernel() -> Initializer:
     return variance_scaling(1 / 3, "fan_in", "uniform")
 
 
+@as_values
 def torch_bias(fan_in: int) -> Initializer:
     """Uniform in ±1/√fan_in: the biases of PyTorch's ``Linear`` and ``Conv``.
 
@@ -42,13 +44,14 @@ def torch_bias(fan_in: int) -> Initializer:
     """
     limit = 1 / math.sqrt(fan_in) if fan_in > 0 else 0.0
 
-    def init(key: Any, shape: Sequence[int], dtype: Any = None, out_sharding: Any = None) -> Array:
+    def init(key: Any, shape: Sequence[int], dtype: Any, out_sharding: Any) -> Array:
         kind = jnp.result_type(float) if dtype is None else dtype
         return random.uniform(key, shape, kind, -limit, limit, out_sharding=out_sharding)
 
     return init
 
 
+@as_values
 def identity(scale: float = 1.0) -> Initializer:
     """`scale` on the diagonal of a matrix, which need not be square, else zeros.
 
@@ -61,7 +64,7 @@ def identity(scale: float = 1.0) -> Initializer:
      [0. 1. 0.]]
     """
 
-    def init(key: Any, shape: Sequence[int], dtype: Any = None, out_sharding: Any = None) -> Array:
+    def init(key: Any, shape: Sequence[int], dtype: Any, out_sharding: Any) -> Array:
         if len(shape) != 2:
             raise InputError(
                 f"identity: the shape is {tuple(shape)}. Expected a matrix; for the kernel of a "
@@ -73,6 +76,7 @@ def identity(scale: float = 1.0) -> Initializer:
     return init
 
 
+@as_values
 def dirac(groups: int = 1) -> Initializer:
     """Kernels of convolutions ``(*size, in, out)`` that hand channels on as they are.
 
@@ -86,7 +90,7 @@ def dirac(groups: int = 1) -> Initializer:
     [0. 1. 0.]
     """
 
-    def init(key: Any, shape: Sequence[int], dtype: Any = None, out_sharding: Any = None) -> Array:
+    def init(key: Any, shape: Sequence[int], dtype: Any, out_sharding: Any) -> Array:
         if len(shape) < 3 or shape[-1] % groups:
             raise InputError(
                 f"dirac: the shape is {tuple(shape)} and groups={groups}. Expected (*kernel_size, "

@@ -14,6 +14,7 @@ import jaxcore.numpy as jnp
 from jaxcore import Array, lax, random
 
 from ..errors import InputError
+from .made import as_values
 
 Axes = int | Sequence[int]
 
@@ -62,10 +63,11 @@ def ones_init() -> Initializer:
     return ones
 
 
+@as_values
 def constant(value: Any, dtype: Any = None) -> Initializer:
     """An initialiser that fills with `value`, which broadcasts to the shape."""
 
-    def init(key: Any, shape: Sequence[int], dtype: Any = dtype, out_sharding: Any = None) -> Array:
+    def init(key: Any, shape: Sequence[int], dtype: Any, out_sharding: Any) -> Array:
         return jnp.full(shape, value, _float(dtype), device=out_sharding)
 
     return init
@@ -74,10 +76,11 @@ def constant(value: Any, dtype: Any = None) -> Initializer:
 # --- one distribution ---------------------------------------------------------------------------
 
 
+@as_values
 def uniform(scale: Any = 1e-2, dtype: Any = None) -> Initializer:
     """An initialiser of uniform samples in [0, `scale`)."""
 
-    def init(key: Any, shape: Sequence[int], dtype: Any = dtype, out_sharding: Any = None) -> Array:
+    def init(key: Any, shape: Sequence[int], dtype: Any, out_sharding: Any) -> Array:
         kind = _float(dtype)
         drawn = random.uniform(key, shape, kind, out_sharding=out_sharding)
         return drawn * jnp.array(scale, kind)
@@ -93,16 +96,18 @@ def _scaled_normal(key: Any, shape: Any, dtype: Any, scale: Any, out_sharding: A
     return (jnp.array(np.sqrt(2), dtype) * scale) * lax.erf_inv(u)
 
 
+@as_values
 def normal(stddev: Any = 1e-2, dtype: Any = None) -> Initializer:
     """An initialiser of normal samples with mean 0 and deviation `stddev`."""
 
-    def init(key: Any, shape: Sequence[int], dtype: Any = dtype, out_sharding: Any = None) -> Array:
+    def init(key: Any, shape: Sequence[int], dtype: Any, out_sharding: Any) -> Array:
         kind = _float(dtype)
         return _scaled_normal(key, shape, kind, jnp.array(stddev, kind), out_sharding)
 
     return init
 
 
+@as_values
 def truncated_normal(
     stddev: Any = 1e-2, dtype: Any = None, lower: Any = -2.0, upper: Any = 2.0
 ) -> Initializer:
@@ -111,7 +116,7 @@ def truncated_normal(
     The factor is not corrected: the result's deviation is smaller than `stddev`.
     """
 
-    def init(key: Any, shape: Sequence[int], dtype: Any = dtype, out_sharding: Any = None) -> Array:
+    def init(key: Any, shape: Sequence[int], dtype: Any, out_sharding: Any) -> Array:
         kind = _float(dtype)
         drawn = random.truncated_normal(key, lower, upper, shape, kind, out_sharding=out_sharding)
         return drawn * jnp.array(stddev, kind)
@@ -158,6 +163,7 @@ def _disc(key: Any, shape: Any, dtype: Any, limit: float | None) -> Array:
     return _polar(key, radius, shape, real, dtype)
 
 
+@as_values
 def variance_scaling(
     scale: Any,
     mode: str,
@@ -189,7 +195,7 @@ def variance_scaling(
       (3, 5)
     """
 
-    def init(key: Any, shape: Sequence[int], dtype: Any = dtype, out_sharding: Any = None) -> Array:
+    def init(key: Any, shape: Sequence[int], dtype: Any, out_sharding: Any) -> Array:
         shape, kind = tuple(shape), _float(dtype)
         fan_in, fan_out = _fans(shape, in_axis, out_axis, batch_axis)
         fans = {
@@ -282,6 +288,7 @@ kaiming_uniform, kaiming_normal = he_uniform, he_normal
 # --- orthogonal ---------------------------------------------------------------------------------
 
 
+@as_values
 def orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> Initializer:
     """An initialiser of matrices with orthogonal columns (or rows, if there are fewer).
 
@@ -296,7 +303,7 @@ def orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> In
       ValueError: a shape of rank 0 or 1, when the initialiser is called.
     """
 
-    def init(key: Any, shape: Sequence[int], dtype: Any = dtype, out_sharding: Any = None) -> Array:
+    def init(key: Any, shape: Sequence[int], dtype: Any, out_sharding: Any) -> Array:
         kind = _float(dtype)
         _refuse_sharding("orthogonal", out_sharding)
         if len(shape) < 2:
@@ -314,6 +321,7 @@ def orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> In
     return init
 
 
+@as_values
 def delta_orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> Initializer:
     """An initialiser of convolution kernels: an orthogonal matrix in the middle, else zeros.
 
@@ -324,7 +332,7 @@ def delta_orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None)
         initialiser is called.
     """
 
-    def init(key: Any, shape: Sequence[int], dtype: Any = dtype, out_sharding: Any = None) -> Array:
+    def init(key: Any, shape: Sequence[int], dtype: Any, out_sharding: Any) -> Array:
         kind = _float(dtype)
         _refuse_sharding("delta_orthogonal", out_sharding)
         if not 3 <= len(shape) <= 5:

@@ -118,8 +118,20 @@ def test_modules_are_frozen_and_say_what_to_do():
 
 def test_modules_pickle_and_print_as_a_tree():
     module = nn.Sequential([nn.Dense(4), nn.relu, Deep(2)])
-    for value in (Deep(2), nn.Dense(3, use_bias=False), nn.Sequential([nn.Conv(4, (3,)), nn.relu])):
+    init = nn.initializers
+    for value in (
+        Deep(2),
+        nn.Dense(3, use_bias=False),
+        nn.Sequential([nn.Conv(4, (3,)), nn.relu]),
+        nn.Dense(3, kernel_init=init.normal(0.02), bias_init=init.constant((1.0, 2.0, 3.0))),
+        nn.Embed(3, 2, embedding_init=init.variance_scaling(1 / 3, "fan_in", "uniform")),
+        nn.LSTMCell(2, kernel_init=init.torch_kernel(), recurrent_kernel_init=init.orthogonal()),
+    ):
         assert pickle.loads(pickle.dumps(value)) == value == copy.deepcopy(value)
+    assert repr(nn.Dense(2, kernel_init=init.he_normal())) == (
+        "Dense(\n  features=2,\n  kernel_init="
+        "variance_scaling(scale=2.0, mode='fan_in', distribution='truncated_normal'),\n)"
+    )
     assert repr(module) == (
         "Sequential(\n  layers=[\n    Dense(features=4),\n    relu,\n    Deep(n=2),\n  ],\n)"
     )
