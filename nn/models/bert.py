@@ -126,12 +126,19 @@ class Bert(Module):
             x = layer(x, seen)
         return x, jnp.tanh(Dense(self.features, kernel_init=_init, name="pooler")(x[:, 0]))
 
-    def embed(self, tokens: Array, mask: Array) -> Array:
-        """Sentence embeddings ``(batch, features)``: the mean over real tokens, of length 1."""
+    def embed(self, tokens: Array, mask: Array, normalize: bool = True) -> Array:
+        """Sentence embeddings ``(batch, features)``: the mean over real tokens, of length 1.
+
+        With ``normalize=False`` the mean as it is, as a classifier's head wants it.
+        """
         hidden, _ = self(tokens, mask)
+        hidden = hidden.astype(jnp.promote_types(hidden.dtype, jnp.float32))
         weights = mask.astype(hidden.dtype)[..., None]
         mean = (hidden * weights).sum(-2) / jnp.maximum(weights.sum(-2), 1e-9)
-        return mean / jnp.maximum(jnp.linalg.norm(mean, axis=-1, keepdims=True), 1e-12)
+        if not normalize:
+            return mean
+        squares = jnp.square(mean).sum(-1, keepdims=True)
+        return mean / jnp.sqrt(jnp.maximum(squares, 1e-24))  # 0 for a row without tokens
 
 
 def minilm_l6() -> Bert:
