@@ -18,7 +18,8 @@ run, plan       Run, Plan: what callbacks see, and what a step is made from
 evaluation      a compiled step over all of a data set
 callbacks       everything optional, one a file
 loggers         CSV, JSON lines, TensorBoard
-checkpoint      checkpoints on the disk; saving: in the background; resume: how a run goes on
+checkpoint      checkpoints on the disk; storage: their arrays; saving: in the background
+resume          what a checkpoint holds beside the state, and how a run goes on
 layout          where state and batches lie on the devices of a mesh; launch: several processes
 history         what a run logged; phases: where its time went
 metrics         Mean, Sum, Last, and what else merges; Measured: what `validate` returns

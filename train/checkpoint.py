@@ -2,13 +2,12 @@
 
 A checkpoint is written under a temporary name beside its place, flushed to the disk, and renamed:
 a process killed at any moment leaves the older ones whole and the new one whole or absent. It
-holds `state.safetensors` (the arrays, by path) and `checkpoint.json` (everything else). Both are
-data only: loading one runs no code.
+holds `state.safetensors` (the arrays, by path; of several processes see `storage`) and
+`checkpoint.json` (everything else). Both are data only: loading one runs no code.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
@@ -18,27 +17,37 @@ import shutil
 import uuid
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
-import numpy as np
-
+import jaxcore
 from jaxcore import numpy as jnp
-from jaxcore import random, tree
-from jaxcore.nn.errors import WeightsError
-from jaxcore.nn.weights.safetensors import load_arrays, save_arrays
+from jaxcore import tree
 
 from .errors import CheckpointError, explain
 from .paths import leaf_paths
+from .storage import (
+    Contents,
+    Snapshot,
+    await_first,
+    checksum,
+    described,
+    explained,
+    file_of,
+    folder_of,
+    parts_of_others,
+    snapshot,
+    write_part,
+)
 
-_ARRAYS, _INFO, _VERSION = "state.safetensors", "checkpoint.json", 1
+_INFO, _VERSION = "checkpoint.json", 1
 Tree = TypeVar("Tree")
 
 
 def save_checkpoint(path: str | os.PathLike[str], state: Any, info: Mapping[str, Any]) -> Path:
-    """Write a checkpoint atomically.
+    """Write a checkpoint atomically; of several processes all call this.
 
     Args:
       path: the directory to make; if it exists it is replaced.
@@ -46,6 +55,8 @@ def save_checkpoint(path: str | os.PathLike[str], state: Any, info: Mapping[str,
       info: anything JSON can hold.
 
     >>> import tempfile
+    >>> import numpy as np
+    >>> from jaxcore import random
     >>> state = {"variables": {"params": {"scale": np.float32(2.0)}}, "key": random.key(0)}
     >>> with tempfile.TemporaryDirectory() as run_dir:
     ...     path = save_checkpoint(checkpoint_path(run_dir, 7), state, {"note": "the first"})
@@ -56,16 +67,23 @@ def save_checkpoint(path: str | os.PathLike[str], state: Any, info: Mapping[str,
     """
     path = Path(path)
     saved = state if isinstance(state, Snapshot) else snapshot(state)
-    temporary = path.parent / f".tmp-{path.name}-{uuid.uuid4().hex}"
+    temporary = folder_of(path, saved.token)
+    process = jaxcore.process_index()
     try:
-        temporary.mkdir(parents=True)
-        with _explained(path):
-            save_arrays(temporary / _ARRAYS, saved.arrays)
+        if process in saved.writers:
+            temporary.mkdir(parents=True, exist_ok=True)
+            with explained(path):
+                crc = write_part(temporary, saved)
+        if process:
+            await_first(path, saved.token, _token_at)
+            return path
         content = {
             "format": "jaxcore.train",
             "version": _VERSION,
             "keys": saved.keys,
-            "crc32": zlib.crc32((temporary / _ARRAYS).read_bytes()),
+            "files": {file_of(0): crc, **parts_of_others(temporary, saved)},
+            "pieces": saved.pieces,
+            "token": saved.token,
             "versions": _versions(),
             "info": dict(info),
         }
@@ -80,36 +98,12 @@ def save_checkpoint(path: str | os.PathLike[str], state: Any, info: Mapping[str,
         os.rename(temporary, path)
         _sync(path.parent)
     except BaseException as error:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if process == 0:
+            shutil.rmtree(temporary, ignore_errors=True)
         if isinstance(error, OSError):
             raise _cannot_write(path, error) from error
         raise
     return path
-
-
-class Snapshot(NamedTuple):
-    """A state on the host: arrays by path, and the implementations of those that are keys."""
-
-    arrays: dict[str, np.ndarray]
-    keys: dict[str, str]
-
-
-def snapshot(state: Any) -> Snapshot:
-    """Copy a state to the host, so that the next step may consume it while it is written."""
-    from jaxcore.experimental import multihost_utils
-
-    leaves, keys = dict(leaf_paths(state)), {}
-    for name, leaf in leaves.items():
-        if _is_key(leaf):
-            keys[name] = str(random.key_impl(leaf))
-            leaves[name] = random.key_data(leaf)
-    for name, leaf in leaves.items():
-        if not getattr(leaf, "is_fully_addressable", True):  # parts lie in other processes
-            leaves[name] = multihost_utils.process_allgather(leaf, tiled=True)
-    for leaf in leaves.values():  # all transfers at once
-        if hasattr(leaf, "copy_to_host_async"):
-            leaf.copy_to_host_async()
-    return Snapshot({name: np.array(leaf) for name, leaf in leaves.items()}, keys)
 
 
 def check_writable(run_dir: str | os.PathLike[str]) -> None:
@@ -156,54 +150,74 @@ def peek_info(path: str | os.PathLike[str]) -> dict[str, Any]:
     return _content(Path(path), arrays=False)["info"]
 
 
-def load_checkpoint(path: str | os.PathLike[str], like: Tree) -> Tree:
+def load_checkpoint(path: str | os.PathLike[str], like: Tree, place: Any = None) -> Tree:
     """The state of a checkpoint, as a tree like `like`.
 
     Args:
       path: the checkpoint's directory.
       like: a tree of arrays or `ShapeDtypeStruct`s.
+      place: a tree of shardings like `like`, to put each array there as it is read: no process
+        reads more of a divided array than lies on its devices.
 
     Raises:
       CheckpointError: it is missing, damaged, or its leaves differ from those of `like`; the
         message lists them with both shapes.
     """
     path = Path(path)
-    content = _content(path)
-    arrays, keys = _arrays(path), content["keys"]
-    wanted = leaf_paths(like)
-    found: dict[str, Any] = {
-        name: random.wrap_key_data(jnp.asarray(array), impl=keys[name]) if name in keys else array
-        for name, array in arrays.items()
-    }
+    found, wanted = open_checkpoint(path), leaf_paths(like)
     differences = []
     for name, leaf in wanted:
-        if name not in found:
-            differences.append(f"{name}: not stored, the model has {_type(leaf)}")
-        elif _type(found[name]) != _type(leaf):
-            differences.append(f"{name}: stored {_type(found[name])}, the model has {_type(leaf)}")
+        if name not in found.types:
+            differences.append(f"{name}: not stored, the model has {described(leaf)}")
+        elif found.type_of(name) != described(leaf):
+            differences.append(
+                f"{name}: stored {found.type_of(name)}, the model has {described(leaf)}"
+            )
     names = {name for name, _ in wanted}
     differences += [
-        f"{name}: stored {_type(leaf)}, the model has none"
-        for name, leaf in found.items()
+        f"{name}: stored {found.type_of(name)}, the model has none"
+        for name in found.types
         if name not in names
     ]
     if differences:
-        shown = "\n            ".join(differences[:20])
-        if len(differences) > 20:
-            shown += f"\n            and {len(differences) - 20} more"
         raise CheckpointError(
             explain(
                 f"The checkpoint {path} belongs to another model or optimiser.",
-                got=shown,
+                got=listed(differences),
                 expected="the same leaves, shapes and dtypes",
-                fix="use another `dir`, pass resume='overwrite' to start afresh, or rebuild the "
-                "model and optimiser that wrote it.",
+                fix="use another `dir`, pass resume='overwrite' to start afresh, rebuild the "
+                "model and optimiser that wrote it, or take over what fits by "
+                "train.load_partly(path, state, strict=False).",
             )
         )
-    return tree.unflatten(
-        tree.structure(like),
-        [jnp.asarray(found[n]) if n not in keys else found[n] for n, _ in wanted],
-    )
+    places = [None] * len(wanted) if place is None else tree.leaves(place)
+    leaves = [load_leaf(found, name, where) for (name, _), where in zip(wanted, places)]
+    return tree.unflatten(tree.structure(like), leaves)
+
+
+def load_leaf(found: Contents, name: str, place: Any = None) -> Any:
+    """One array of a checkpoint, on the devices of the sharding `place`."""
+    if name in found.keys:
+        return found.key(name)
+    if place is None:
+        return jnp.asarray(found.read(name))
+    shape = found.types[name].shape
+    return jaxcore.make_array_from_callback(shape, place, lambda index: found.read(name, index))
+
+
+def listed(lines: list[str], limit: int = 20) -> str:
+    """Lines of an error's "got", not more than `limit`."""
+    more = [f"and {len(lines) - limit} more"] if len(lines) > limit else []
+    return "\n            ".join(lines[:limit] + more)
+
+
+def open_checkpoint(path: Path) -> Contents:
+    """What is in a checkpoint, after checking that it is whole.
+
+    Raises:
+      CheckpointError: it is missing or damaged.
+    """
+    return Contents(path, _content(path))
 
 
 def load_variables(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -215,16 +229,16 @@ def load_variables(path: str | os.PathLike[str]) -> dict[str, Any]:
     path = Path(path)
     if not (path / _INFO).exists():
         path = latest_checkpoint(path)
-    _content(path)
+    found = open_checkpoint(path)
     variables: dict[str, Any] = {}
-    for name, array in _arrays(path).items():
+    for name in found.types:
         head, *middle = name.split("/")
         if head == "variables" and middle:
             *middle, leaf = middle
             node = variables
             for part in middle:
                 node = node.setdefault(part, {})
-            node[leaf] = array
+            node[leaf] = found.read(name)
     return variables
 
 
@@ -315,6 +329,13 @@ def remove_leftovers(run_dir: str | os.PathLike[str]) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
+def _token_at(path: Path) -> str | None:
+    try:
+        return _content(path, arrays=False)["token"]
+    except CheckpointError:
+        return None
+
+
 def _content(path: Path, arrays: bool = True) -> dict[str, Any]:
     try:
         stored = json.loads((path / _INFO).read_text(encoding="utf-8"))
@@ -323,47 +344,19 @@ def _content(path: Path, arrays: bool = True) -> dict[str, Any]:
             raise ValueError(f"the checksum of {_INFO} does not fit")
         if content["format"] != "jaxcore.train" or content["version"] > _VERSION:
             raise ValueError(f"format {content['format']} version {content['version']}")
-        if arrays and zlib.crc32((path / _ARRAYS).read_bytes()) != content["crc32"]:
-            raise ValueError(f"the checksum of {_ARRAYS} does not fit")
+        for name, crc in content["files"].items() if arrays else ():
+            if checksum(path / name) != crc:
+                raise ValueError(f"the checksum of {name} does not fit")
         return content
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             explain(
                 f"{path} is not a whole checkpoint.",
                 got=f"{type(error).__name__}: {error}",
-                expected=f"{_INFO} and {_ARRAYS} with matching checksums",
+                expected=f"{_INFO} and {file_of(0)} with matching checksums",
                 fix="use an older checkpoint, or train again with resume='overwrite'.",
             )
         ) from error
-
-
-@contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Says of which checkpoint the file of arrays is wrong."""
-    try:
-        yield
-    except WeightsError as error:
-        raise CheckpointError(
-            explain(
-                f"{path} is not a whole checkpoint.",
-                got=str(error),
-                expected=f"arrays that {_ARRAYS} can hold, and all of them",
-                fix="use an older checkpoint, or train again with resume='overwrite'.",
-            )
-        ) from error
-
-
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    with _explained(path):
-        return load_arrays(path / _ARRAYS)
-
-
-def _is_key(leaf: Any) -> bool:
-    return str(getattr(leaf, "dtype", "")).startswith("key<")
-
-
-def _type(leaf: Any) -> str:
-    return f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
 
 
 def _versions() -> dict[str, str]:

@@ -16,7 +16,7 @@ from .callbacks import Callback, named
 from .checkpoint import (
     latest_checkpoint,
     list_checkpoints,
-    read_info,
+    peek_info,
 )
 from .errors import TrainError, explain
 from .history import History
@@ -100,13 +100,13 @@ def run_info(run: Run, callbacks: Sequence[Callback], pending: Metrics) -> dict[
 
 def plan_epoch(path: Path) -> int:
     """The epoch whose plan the state of a checkpoint has."""
-    info = read_info(path)
+    info = peek_info(path)
     return info.get("plan_epoch", max(0, info["epoch"] - (info["batch"] == 0)))
 
 
 def restore_run(run: Run, path: Path, callbacks: Sequence[Callback]) -> list[Metrics]:
     """Give `run` and its callbacks what `run_info` told; returns the metrics not yet logged."""
-    info = read_info(path)
+    info = peek_info(path)
     data = getattr(run.source, "fingerprint", None)
     if info["batch"] and info["data"] != data:
         raise TrainError(

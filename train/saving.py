@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jaxcore
-
-from .checkpoint import save_checkpoint, snapshot
+from .checkpoint import save_checkpoint
+from .storage import snapshot
 
 
 class Saver:
@@ -34,8 +33,6 @@ class Saver:
         finished = self.wait()
         arrays = snapshot(state)  # in every process: parts may lie in all of them
         self._path = path
-        if jaxcore.process_index() > 0:
-            return [*finished, path]
         self._thread = threading.Thread(
             target=self._write, args=(path, arrays, info), name="jaxcore-checkpoint"
         )

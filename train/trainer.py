@@ -295,7 +295,7 @@ class Trainer:
         if path is None:
             path = latest_checkpoint(need_dir(self.dir))
         example = example_batch(as_source(data))
-        return load_checkpoint(path, abstract_state(task, random.key(self.seed), example))
+        return self._loaded(path, abstract_state(task, random.key(self.seed), example))
 
     def _begin(
         self,
@@ -311,7 +311,7 @@ class Trainer:
         run.plan = functools.reduce(lambda plan, c: c.configure(plan, epoch), callbacks, first)
         task, key = run.plan.task, random.key(self.seed)
         if path is not None:
-            state = load_checkpoint(path, abstract_state(task, key, run.example))
+            state = self._loaded(path, abstract_state(task, key, run.example))
         elif state is None and self.layout is not None:  # divided from birth
             types = abstract_state(task, key, run.example)
             init = jaxcore.jit(
@@ -320,13 +320,20 @@ class Trainer:
             state = init(key, run.example)
         elif state is None:
             state = init_state(task, key, run.example)
-        run.state = self._placed(tree.map(jnp.copy, state))  # the first step consumes it
+        if path is None or self.layout is None:  # the first step consumes it
+            state = tree.map(jnp.copy, state)
+        run.state = self._placed(state)
         run.step = int(state.step)
         pending = [] if path is None else restore_run(run, path, callbacks)
         check_agreement(step=run.step, seed=self.seed, epoch=run.epoch)
         if is_over(run.until, run.position):
             run.request_stop(f"reached {run.until} before", now=True)
         return pending
+
+    def _loaded(self, path: str | os.PathLike[str], types: State) -> State:
+        """The state in a checkpoint, each process reading what it will have."""
+        place = None if self.layout is None else self.layout.of_state(types)
+        return self._placed(load_checkpoint(path, types, place))
 
     def _placed(self, state: State) -> State:
         return state if self.layout is None else self.layout.put_state(state)

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jaxcore import train
+from jaxcore.nn.weights.safetensors import load_arrays
 from jaxcore.train.launch import launch
 
 SCRIPT = Path(__file__).with_name("train_layouts.py")
@@ -26,7 +28,7 @@ def found(tmp_path_factory):
         timeout=300,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-5000:]
-    return json.loads((folder / "out.json").read_text())
+    return {**json.loads((folder / "out.json").read_text()), "run": folder / "run"}
 
 
 @pytest.mark.slow
@@ -45,14 +47,24 @@ def test_a_checkpoint_of_eight_devices_goes_on_on_four(found):
 
 
 @pytest.mark.slow
-def test_two_processes_train_alike(found, tmp_path):
+def test_two_processes_train_alike_and_write_what_each_has(found, tmp_path):
     out, run_dir = tmp_path / "out.json", tmp_path / "run"
-    command = [str(SCRIPT), str(out), str(run_dir)]
+    command = [str(SCRIPT), str(out), str(run_dir), str(train.latest_checkpoint(found["run"]))]
     assert launch(command, processes=2, devices=2, timeout=200) == 0
-    processes = json.loads(out.read_text())["processes"]
+    both = json.loads(out.read_text())
+    processes = both["processes"]
     for name in ("losses", "val", "r2", "sign"):
         np.testing.assert_allclose(processes[name], found["none"][name], rtol=2e-5)
-    assert len(list((run_dir / "checkpoints").iterdir())) == 2
+    np.testing.assert_allclose(both["divided"]["losses"], found["whole"]["losses"], rtol=2e-5)
+    assert both["restored"]
+    path = train.latest_checkpoint(run_dir)
+    assert [step for step, _ in train.list_checkpoints(run_dir)] == [8, 9]
+    assert not list(path.parent.glob(".tmp-*"))
+    first, second = (load_arrays(path / f"state{n}.safetensors") for n in ("", "-1"))
+    assert not set(first) & set(second)
+    for name in ("variables/params", "opt_state/**/inner/0/mu"):  # of (8, 16), which nobody has
+        assert first[f"{name}/hidden/kernel@0,0"].shape == (8, 4)
+    assert train.load_variables(path)["params"]["hidden"]["kernel"].shape == (8, 16)
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
-"""One training run in several layouts; ``python train_layouts.py OUT`` writes what each found.
+"""A training run in several layouts: ``train_layouts.py OUT DIR [CHECKPOINT]``.
 
-Alone with eight devices it tries all layouts; as one of several processes, data parallelism.
+Alone with eight devices it tries all layouts. As one of several processes it tries data
+parallelism, and goes on, with everything divided, from the checkpoint that eight devices saved.
 """
 
 import json
@@ -61,7 +62,19 @@ def found(run_dir=None, **settings):
 
 results = {}
 if jaxcore.process_count() > 1:
-    _, results["processes"] = found(sys.argv[2], mesh=mesh((jax.device_count(),), ("data",)))
+    every = mesh((jax.device_count(),), ("data",))
+    _, results["processes"] = found(mesh=every)
+    trainer = train.Trainer(
+        dir=sys.argv[2], callbacks=[train.ModelCheckpoint(train.Steps(2))],
+        log_every=train.Steps(1), mesh=every, shard="fsdp",
+    )  # fmt: skip
+    fit = trainer.fit(task, data, until=train.Epochs(3), resume=sys.argv[3])
+    results["divided"] = {"losses": fit.history["loss"]}
+    # What it saved in pieces comes back divided, and each process has seen it written.
+    again = trainer.fit(task, data, until=train.Epochs(3))
+    results["restored"] = bool(jax.numpy.all(
+        again.state.params["hidden"]["kernel"] == fit.state.params["hidden"]["kernel"]
+    ))  # fmt: skip
 else:
     eight = mesh((8,), ("data",))
     _, results["none"] = found()

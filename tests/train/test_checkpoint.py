@@ -12,7 +12,7 @@ import pytest
 
 from jaxcore import nn, random, train
 from jaxcore.nn.weights.safetensors import load_arrays, save_arrays
-from jaxcore.train import checkpoint as module
+from jaxcore.train import checkpoint, storage
 from jaxcore.train.checkpoint import checkpoint_path, read_info, remove_leftovers
 
 
@@ -40,6 +40,66 @@ def test_what_is_saved_comes_back_to_the_bit(tmp_path, toy):
     assert back["key"].dtype == tree["key"].dtype  # a key again, not its words
     assert str(random.key_impl(back["other"])) == str(random.key_impl(tree["other"]))
     assert read_info(path) == {"history": [{"loss": 0.1}], "row": None}
+
+
+@pytest.fixture
+def divided(tmp_path):
+    """A (5, 4) array in four pieces of two processes, and what a checkpoint says of it."""
+    whole = np.arange(20.0, dtype=np.float32).reshape(5, 4)
+    first, second = "state.safetensors", "state-1.safetensors"
+    parts = {
+        first: {"w@0,0": whole[:2, :3], "w@0,3": whole[:2, 3:], "x@y": np.ones(3)},
+        second: {"w@2,0": whole[2:, :3], "w@2,3": whole[2:, 3:]},
+    }
+    for file, arrays in parts.items():
+        save_arrays(tmp_path / file, arrays)
+    at = [[first, "w@0,0", [0, 0]], [first, "w@0,3", [0, 3]]]
+    at += [[second, "w@2,0", [2, 0]], [second, "w@2,3", [2, 3]]]
+    return whole, {
+        "files": dict.fromkeys(parts, 0),
+        "keys": {},
+        "pieces": {"w": {"shape": [5, 4], "at": at}},
+    }
+
+
+def test_a_divided_array_is_read_in_whatever_parts_are_asked_for(divided, tmp_path):
+    whole, content = divided
+    contents = storage.Contents(tmp_path, content)
+    assert {name: contents.type_of(name) for name in contents.types} == {
+        "x@y": "float64[3]", "w": "float32[5,4]",
+    }  # fmt: skip
+    np.testing.assert_array_equal(contents.read("w"), whole)
+    for r, rows, c, columns in np.ndindex(5, 3, 4, 3):
+        part = slice(r, min(r + rows, 5)), slice(c, min(c + columns, 4))
+        np.testing.assert_array_equal(contents.read("w", part), whole[part])
+    assert contents.read("x@y", (slice(1, 3),)).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"files": {"../state.safetensors": 0}}, {"files": {}}, {"pieces": {"w": {}}}, {"files": 3}],
+)
+def test_a_checkpoint_that_describes_itself_wrongly_is_refused(divided, tmp_path, change):
+    with pytest.raises(train.CheckpointError, match="is not a whole checkpoint"):
+        storage.Contents(tmp_path, {**divided[1], **change})
+
+
+def test_processes_wait_for_each_other_and_not_for_ever(tmp_path, monkeypatch):
+    saved = storage.Snapshot({}, {}, {}, (0, 1), "0123")
+    storage._note(tmp_path, 1, {"crc32": 7})
+    assert storage.parts_of_others(tmp_path, saved) == {"state-1.safetensors": 7}
+    storage._note(tmp_path, 1, {"error": "OSError: No space left"})
+    with pytest.raises(train.CheckpointError, match=r"Process 1 has not[\s\S]*No space left"):
+        storage.parts_of_others(tmp_path, saved)
+    monkeypatch.setattr(storage, "PATIENCE", 0.05)
+    (tmp_path / "part-1.json").unlink()
+    with pytest.raises(train.CheckpointError, match=r"nothing after 0.05 seconds[\s\S]*same `dir`"):
+        storage.parts_of_others(tmp_path, saved)
+    path = save(tmp_path, 1)
+    token = checkpoint._content(path)["token"]
+    storage.await_first(path, token, checkpoint._token_at)
+    with pytest.raises(train.CheckpointError, match="first process has not written"):
+        storage.await_first(path, "0123", checkpoint._token_at)
 
 
 def test_variables_alone(tmp_path, toy):
@@ -75,7 +135,7 @@ def test_a_pickle_is_refused_and_never_run(tmp_path, monkeypatch, honest_checksu
         arrays.write_bytes(pickle.dumps(Malicious()))
     if honest_checksum:
         stored = json.loads((path / "checkpoint.json").read_text())
-        stored["content"]["crc32"] = zlib.crc32(arrays.read_bytes())
+        stored["content"]["files"] = {arrays.name: zlib.crc32(arrays.read_bytes())}
         stored["crc32"] = zlib.crc32(json.dumps(stored["content"]).encode())
         (path / "checkpoint.json").write_text(json.dumps(stored))
     with pytest.raises(train.CheckpointError, match="is not a whole"):
@@ -119,7 +179,7 @@ def test_a_process_that_dies_while_saving_leaves_the_older_one(tmp_path, monkeyp
     def dies(*args):
         raise KeyboardInterrupt
 
-    for function in ("save_arrays", "_sync"):
+    for module, function in ((storage, "save_arrays"), (checkpoint, "_sync")):
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(module, function, dies)
             save(tmp_path, 2)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxcore import train
-from jaxcore.train import checkpoint as module
+from jaxcore.train import checkpoint, storage
 
 
 def fit(toy, run_dir, *callbacks, until=None, **settings):
@@ -22,7 +22,7 @@ def fit(toy, run_dir, *callbacks, until=None, **settings):
 def test_a_full_disk_ends_the_run_clearly_and_keeps_its_state(
     toy, tmp_path, monkeypatch, background
 ):
-    save_arrays = module.save_arrays
+    save_arrays = storage.save_arrays
     saves = []
 
     def full(path, arrays):
@@ -32,7 +32,7 @@ def test_a_full_disk_ends_the_run_clearly_and_keeps_its_state(
             raise OSError(errno.ENOSPC, "No space left on device")
         save_arrays(path, arrays)
 
-    monkeypatch.setattr(module, "save_arrays", full)
+    monkeypatch.setattr(storage, "save_arrays", full)
     trainer, run = fit(toy, tmp_path, save_in_background=background)
     with pytest.raises(train.CheckpointError, match="free some space") as error:
         run()
@@ -53,7 +53,7 @@ def test_a_directory_that_may_not_be_written_is_told_before_the_first_step(
 
     steps = []
     note = train.LambdaCallback(on_step_end=lambda run: steps.append(run.step))
-    monkeypatch.setattr(module.Path, "write_bytes", refused)
+    monkeypatch.setattr(checkpoint.Path, "write_bytes", refused)
     with pytest.raises(train.CheckpointError, match=r"Permission denied[\s\S]*another `dir`"):
         fit(toy, tmp_path, note)[1]()
     assert steps == []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 
+import jaxcore
+
 from ..run import Run
 from ..units import EVERY_EPOCH, Duration
 from .model_checkpoint import ModelCheckpoint
@@ -38,5 +40,6 @@ class BackupAndRestore(ModelCheckpoint):
 
     def on_fit_end(self, run: Run) -> None:
         interrupted = self._failed or run.stop_reason is None or run.stop_now
-        if self.delete_checkpoint and not interrupted and run.dir is not None:
+        first = jaxcore.process_index() == 0
+        if first and self.delete_checkpoint and not interrupted and run.dir is not None:
             shutil.rmtree(run.dir / "checkpoints", ignore_errors=True)
