@@ -19,6 +19,7 @@ evaluation      a compiled step over all of a data set
 callbacks       everything optional, one a file
 loggers         CSV, JSON lines, TensorBoard
 checkpoint      checkpoints on the disk; storage: their arrays; saving: in the background
+partial         what a changed model takes over of a checkpoint
 resume          what a checkpoint holds beside the state, and how a run goes on
 layout          where state and batches lie on the devices of a mesh; launch: several processes
 history         what a run logged; phases: where its time went
@@ -92,6 +93,8 @@ from .model import Context as Context
 from .model import Model as Model
 from .objective import Weighted as Weighted
 from .optimizer import inject as inject
+from .partial import LoadReport as LoadReport
+from .partial import load_partly as load_partly
 from .plan import Plan as Plan
 from .rates import OfRun as OfRun
 from .rates import decays as decays

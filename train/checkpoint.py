@@ -226,9 +226,7 @@ def load_variables(path: str | os.PathLike[str]) -> dict[str, Any]:
     For prediction without the task that trained them: `model.apply(load_variables(path), x)`.
     `path` is a checkpoint, or the directory of a run, of which the newest one is taken.
     """
-    path = Path(path)
-    if not (path / _INFO).exists():
-        path = latest_checkpoint(path)
+    path = Path(path) if is_checkpoint(path) else latest_checkpoint(path)
     found = open_checkpoint(path)
     variables: dict[str, Any] = {}
     for name in found.types:
@@ -240,6 +238,11 @@ def load_variables(path: str | os.PathLike[str]) -> dict[str, Any]:
                 node = node.setdefault(part, {})
             node[leaf] = found.read(name)
     return variables
+
+
+def is_checkpoint(path: str | os.PathLike[str]) -> bool:
+    """Whether a directory is a checkpoint itself, whole or damaged, and not that of a run."""
+    return (Path(path) / _INFO).exists()
 
 
 def checkpoint_path(run_dir: str | os.PathLike[str], step: int) -> Path:
