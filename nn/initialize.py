@@ -36,6 +36,10 @@ from .state import MISSING, TRANSIENT, Path, Run, unflatten
 if TYPE_CHECKING:
     from .module import Module
 
+#: A part of JAX's trace context: what JAX traced and kept while structure was found, of a function
+#: that a module handed to a transformation of JAX, holds placeholders and must not be used again.
+_planning = jax.make_user_context(False)
+
 #: Parameters of one group are made together up to this many elements, to bound the peak memory.
 _LARGE = 1 << 27
 
@@ -191,7 +195,8 @@ def initialize(
         run = forward(arrays, {}, plan)
         plan.dependent |= {p for p in run.layers[0].values if p[0] not in TRANSIENT}
 
-    jaxcore.eval_shape(find, arrays)
+    with _planning(True):
+        jaxcore.eval_shape(find, arrays)
     made = _make(plan, keys)
     if plan.dependent:
         if any(isinstance(array, jaxcore.ShapeDtypeStruct) for array in arrays):
@@ -309,14 +314,15 @@ _compiled_take = jaxcore.jit(_take)
 
 
 def check_shape(path: Path, value: Any, args: tuple[Any, ...], kind: str) -> None:
-    """Raises if a given parameter's shape is not ``args[0]``, where that is a shape."""
+    """Raises if a given variable's shape is not ``args[0]``, where that is a shape."""
     expected = args[0] if args else None
     if not isinstance(expected, (tuple, list)) or not all(isinstance(n, int) for n in expected):
         return
     got = getattr(value, "shape", None)
     if got is not None and tuple(got) != tuple(expected):
+        what = "parameter" if path[0] == "params" else "variable"
         raise ParameterShapeError(
-            f"{where(path[1:-1], kind)}: the given parameter '{'/'.join(path)}' has shape "
+            f"{where(path[1:-1], kind)}: the given {what} '{'/'.join(path)}' has shape "
             f"{tuple(got)}, {errors.describe_type(value)}. Expected {tuple(expected)}, from the "
             "layer's configuration and its input. Check that the variables belong to this model "
             "and that the input has the width (last axis) the model was initialised with."

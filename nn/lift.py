@@ -17,7 +17,7 @@ from . import scope
 from .errors import ParameterShapeError, where
 from .module import Module
 from .scope import Frame
-from .state import Path
+from .state import TRANSIENT, Path
 
 
 @contextlib.contextmanager
@@ -116,6 +116,11 @@ class Shared:
         self._sown = [path for path in written if path not in known]
         state = [written.get(path, value) for path, value in known.items()]
         return out, state, [written[path] for path in self._sown]
+
+    @property
+    def created(self) -> bool:
+        """Whether the last call made state that did not exist, which cannot begin in a loop."""
+        return any(path[0] not in TRANSIENT for path in self._sown)
 
     def write(self, state: list[Any], sown: list[Any]) -> None:
         """Stores the state after the last step, and what all steps sowed, stacked."""

@@ -10,6 +10,7 @@ from jaxcore import Array, lax
 
 from . import initializers
 from .dtypes import as_array, at_least_float32, compute_dtype
+from .initialize import check_shape
 from .linear import need_rank
 from .module import Module
 
@@ -151,6 +152,9 @@ class BatchNorm(Module):
         shape = tuple(x.shape[a] for a in features)
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)
         var = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
+        for name, statistic in (("mean", mean), ("var", var)):
+            path = ("batch_stats", *self.path, name)
+            check_shape(path, statistic.value, (shape,), type(self).__name__)
         if use_running_average:
             return _affine(self, x, mean.value, var.value, axes, features)
         batch_mean, batch_var = _moments(self, x, axes, mask)

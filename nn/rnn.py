@@ -13,6 +13,8 @@ from .errors import InputError, where
 from .lift import Shared
 from .module import Module
 from .recurrent import Carry, RNNCellBase, nowrap
+from .scope import Frame
+from .state import MISSING, TRANSIENT
 
 
 class RNN(Module):
@@ -127,14 +129,36 @@ class RNN(Module):
         if frame.run.plan is not None:
             carry, y = self.cell(carry, first)
             return carry, tree.map(lambda v: jnp.broadcast_to(v[None], (steps, *v.shape)), y)
+        count = frame.count
+        if not Shared(frame, self.cell, steps).complete:
+            self._create(frame, carry, first)
         shared = Shared(frame, self.cell, steps)
-        if not shared.complete:  # parameters that this apply makes are made before the loop
-            with frame.run.layer() as made:
-                self.cell(carry, first)
-            for path, value in made.values.items():
-                if path[0] == "params":
-                    frame.run.put(path, value, "RNN")
+        out = self._loop(shared, carry, x, lengths, mask)
+        if shared.created:  # state that this apply makes is made before the loop, too
+            frame.count = count
+            self._create(frame, carry, first)
             shared = Shared(frame, self.cell, steps)
+            out = self._loop(shared, carry, x, lengths, mask)
+        carry, y, state, sown = out
+        shared.write(state, sown)
+        return carry, y
+
+    def _create(self, frame: Frame, carry: Carry, first: Array) -> None:
+        """Makes the cell's variables that do not exist, as `init` does."""
+        run, count = frame.run, frame.count
+        outer, run.initializing = run.initializing, True
+        try:
+            with run.layer() as made:
+                self.cell(carry, first)
+        finally:
+            run.initializing, frame.count = outer, count
+        for path, value in made.values.items():
+            if path[0] not in TRANSIENT and run.mutable(path[0]) and run.get(path) is MISSING:
+                run.put(path, value, "RNN")
+
+    def _loop(self, shared: Shared, carry: Carry, x: Array, lengths: Any, mask: Any) -> Any:
+        """The last carry, the outputs, the cell's state after all steps, and what they sowed."""
+        steps = x.shape[0]
 
         def step(state: Any, inputs: Any) -> Any:
             carry, last, variables = state
@@ -154,8 +178,7 @@ class RNN(Module):
         state, (y, sown) = lax.scan(
             step, (carry, last, shared.state), inputs, length=steps, unroll=self.unroll
         )
-        shared.write(state[2], sown)
-        return (state[0] if lengths is None else state[1]), y
+        return (state[0] if lengths is None else state[1]), y, state[2], sown
 
 
 def _select(condition: Array, a: Array, b: Array) -> Array:

@@ -159,8 +159,7 @@ def call_child(
     caller = _stack.frames[-1]
     run = caller.run
     path = run.bound[id(module)][1]
-    below = path[: len(caller.path)] == caller.path
-    relative = (path[len(caller.path) :] if below else path) or (type(module).__name__,)
+    relative = _relative(caller, module, path)
     frame = Frame(
         run,
         module,
@@ -190,6 +189,18 @@ def call_child(
     if run.listener is not None:
         run.listener(path, module, out)
     return out
+
+
+def _relative(caller: Frame, module: Module, path: Path) -> Path:
+    """Where a submodule stands for its caller, the same for callers that are equal.
+
+    One that belongs to a module further out is called what the caller's field calls it.
+    """
+    if path[: len(caller.path)] == caller.path:
+        return path[len(caller.path) :] or (type(module).__name__,)
+    held = (name for name, child in submodules(caller.module) if child is module)
+    name = next(held, None)
+    return path if name is None else (name,)
 
 
 def _call_block(frame: Frame, fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:

@@ -284,6 +284,28 @@ def test_transformations_inside_a_module_see_its_parameters():
     np.testing.assert_allclose(staged, expected, rtol=1e-4, atol=1e-5)
 
 
+def layer_outside_of_any_class(x):
+    return nn.Dense(3, name="dense")(x)
+
+
+def in_a_branch(f):
+    return lambda x: jax.lax.cond(x.sum() < 1e9, f, lambda x: x, x)
+
+
+@pytest.mark.parametrize("start", [jax.checkpoint, jax.jit, in_a_branch])
+def test_jaxs_caches_keep_nothing_of_init(start):
+    """A function that lives on is traced by JAX once for init and once for apply."""
+    run = start(layer_outside_of_any_class)
+
+    class Model(nn.Module):
+        def __call__(self, x):
+            return run(x)
+
+    variables = Model().init(KEY, X)
+    expected = X @ variables["params"]["dense"]["kernel"]
+    np.testing.assert_allclose(Model().apply(variables, X), expected, rtol=1e-5, atol=1e-6)
+
+
 class Stateful(nn.Module):
     """Writes state inside a transformation that it starts itself."""
 

@@ -12,7 +12,7 @@ import pytest
 import jaxcore
 import jaxcore.nn as nn
 import jaxcore.numpy as jnp
-from jaxcore import random
+from jaxcore import lax, random
 
 KEY = random.key(0)
 X = jnp.ones((2, 3))
@@ -78,9 +78,21 @@ class DataInit(nn.Module):
         return self.param("mean", lambda key: x.mean(0))
 
 
-class WritesInVmap(nn.Module):
+class Within(nn.Module):
+    """Runs a layer inside a transformation that the module starts itself."""
+
+    how: str
+    layer: nn.Module
+
     def __call__(self, x):
-        return jaxcore.vmap(lambda row: nn.BatchNorm(name="norm")(row[None]))(x)
+        run = self.layer
+        if self.how == "cond":
+            return lax.cond(x.sum() > 0, run, lambda x: x, x)
+        if self.how == "scan":
+            return lax.scan(lambda x, _: (run(x), None), x, None, length=2)[0]
+        if self.how == "while_loop":
+            return lax.while_loop(lambda x: x.sum() > 0, run, x)
+        return jaxcore.vmap(run)(x[None])
 
 
 class FailingInit(nn.Module):
@@ -170,6 +182,16 @@ MISTAKES = {
         nn.ParameterShapeError,
         ["inner (Dense)", "(3, 3)", "Expected (5, 3)", "last axis"],
     ),
+    "other channels": (
+        lambda: nn.Conv(2, (3,)).apply(initialised(nn.Conv(2, (3,)), X[None]), X[None, :, :2]),
+        nn.ParameterShapeError,
+        ["<root> (Conv)", "(3, 3, 2)", "Expected (3, 2, 2)"],
+    ),
+    "other channels of statistics": (
+        lambda: nn.BatchNorm().apply(initialised(nn.BatchNorm()), X[:, :2]),
+        nn.ParameterShapeError,
+        ["<root> (BatchNorm)", "variable 'batch_stats/mean'", "(3,)", "Expected (2,)"],
+    ),
     "parameter name twice": (
         lambda: initialised(Outer(SameParameter())),
         nn.NameInUseError,
@@ -236,11 +258,22 @@ MISTAKES = {
         nn.UnboundModuleError,
         ["'decode'", "Dense", "name="],
     ),
-    "write inside vmap": (
-        lambda: WritesInVmap().apply(WritesInVmap().init(KEY, X), X, train=True, mutable=True),
-        nn.ImmutableVariableError,
-        ["norm (BatchNorm)", "'batch_stats/mean'", "transformation", "nn.Repeat"],
-    ),
+    **{
+        f"new parameter inside {how}": (
+            apply(Outer(Within(how, nn.Dense(3))), given={}, mutable=True, rngs=KEY),
+            nn.ImmutableVariableError,
+            ["inner/layer", "'params/kernel' is written inside a transformation", "nn.Repeat"],
+        )
+        for how in ("cond", "scan", "while_loop", "vmap")
+    },
+    **{
+        f"state inside {how}": (
+            apply(Outer(Within(how, nn.BatchNorm())), mutable=["batch_stats"], **TRAIN),
+            nn.ImmutableVariableError,
+            ["inner/layer", "'batch_stats/mean'", "write it outside"],
+        )
+        for how in ("cond", "scan", "while_loop", "vmap")
+    },
     "shapes where data are needed": (
         lambda: DataInit().init(KEY, jaxcore.ShapeDtypeStruct((2, 3), jnp.float32)),
         nn.InputError,

@@ -305,3 +305,16 @@ def test_summary():
     assert Model().summary(struct) == table == repr(table)
     trained = nn.Sequential([nn.BatchNorm(), nn.Dropout(0.5)]).summary(struct, train=True)
     assert "layers_1" in trained
+
+
+def test_summary_counts_equal_modules_that_stand_elsewhere():
+    """A cell belongs to the model that made it, and runs in a loop of another module."""
+
+    class Twice(nn.Module):
+        def __call__(self, x):
+            return nn.RNN(nn.SimpleCell(3))(nn.RNN(nn.SimpleCell(3))(x))
+
+    table = Twice().summary(jaxcore.ShapeDtypeStruct((2, 5, 3), "float32"))
+    lines = {line.split()[0]: line.split() for line in table.splitlines()[2:]}
+    flops = lines["SimpleCell_0"][-1]
+    assert flops == lines["SimpleCell_1"][-1] and int(flops) >= 5 * 2 * 2 * 2 * 3 * 3

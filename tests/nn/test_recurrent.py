@@ -8,7 +8,7 @@ import functools
 import jax
 import numpy as np
 import pytest
-from layer_table import QUICK, Row, assert_close, check, linen, normal
+from layer_table import QUICK, Row, assert_close, check, linen, normal, shapes
 
 import jaxcore
 import jaxcore.numpy as jnp
@@ -139,6 +139,15 @@ def test_state_and_random_numbers_inside_a_sequence():
     assert seen.shape == (5, 3, 4) and np.any(seen[0] != seen[1])
     mean = updates["batch_stats"]["cell"]["BatchNorm_0"]["mean"]
     assert mean.shape == (4,) and np.all(mean != 0)
+    made = jaxcore.jit(
+        lambda: layer.apply({}, SEQUENCE, train=True, rngs=random.key(1), mutable=True)[1]
+    )()
+    assert shapes(made) == shapes(updates) and made["state"]["cell"]["count"] == 5
+    given = {"params": variables["params"]}
+    options = {"train": True, "rngs": random.key(1), "mutable": ["batch_stats", "state"]}
+    _, added = layer.apply(given, SEQUENCE, **options)
+    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    jax.tree.map(close, added, {name: updates[name] for name in added})
 
 
 def test_sequences_inside_other_forms():
