@@ -23,6 +23,7 @@ CASES = (
     "second_start",
     "cost",
     "interpret",
+    "modules",
 )
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
+from jax.numpy import inexact, issubdtype
 
 import jaxcore.numpy as jnp
 from jaxcore import Array
@@ -17,8 +21,21 @@ def compute_dtype(dtype: Any, *values: Any) -> Any:
     """
     if dtype is not None:
         return jnp.dtype(dtype)
-    found = jnp.result_type(*(v for v in values if v is not None))
-    return found if jnp.issubdtype(found, jnp.inexact) else jnp.promote_types(jnp.float32, found)
+    found = _one_dtype(values)
+    if found is None:
+        found = jnp.result_type(*(v for v in values if v is not None))
+    return found if issubdtype(found, inexact) else jnp.promote_types(jnp.float32, found)
+
+
+def _one_dtype(values: Sequence[Any]) -> Any:
+    """The dtype that all arrays have, else None; asking JAX costs more than most equations."""
+    found = None
+    for v in values:
+        if v is not None:
+            if not isinstance(v, Array) or v.weak_type or (found is not None and v.dtype != found):
+                return None
+            found = v.dtype
+    return found
 
 
 def as_array(x: Any, dtype: Any = None) -> Any:
@@ -36,4 +53,6 @@ def promote(dtype: Any, *values: Any) -> list[Any]:
 
 def at_least_float32(x: Any) -> Any:
     """`x` in float32 or wider: sums over many bfloat16 values lose what they sum."""
+    if isinstance(x, Array) and x.dtype == np.float32 and not x.weak_type:
+        return x
     return as_array(x, jnp.promote_types(compute_dtype(None, x), jnp.float32))

@@ -82,7 +82,7 @@ def _compound(value: Any, key: Any) -> Hashable:
     if isinstance(value, functools.partial):
         return (kind, key(value.func), key(value.args), key(value.keywords))
     if hasattr(kind, "_static_parts"):  # an initialiser
-        return (kind, *map(key, value._static_parts()))
+        return value._fixed_key or (kind, *map(key, value._static_parts()))
     if isinstance(value, types.MethodType):
         return (kind, key(value.__self__), key(value.__func__))
     if isinstance(value, types.FunctionType):

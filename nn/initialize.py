@@ -77,6 +77,7 @@ class Plan:
         self.entries: dict[Path, _Entry] = {}
         self.dependent: set[Path] = set()  # need the forward pass
         self.lifts: tuple[int, ...] = ()
+        self.widest = jnp.result_type(float).name  # what a float becomes, with 64 bits or without
         self.uses = 0  # how often the model's state or random streams were read
 
     def placeholder(self, path: Path) -> Any:
@@ -85,9 +86,16 @@ class Plan:
         Made anew at each use: a stored one would be a tracer of whatever transformation the model
         was in when it was made.
         """
-        if path not in self.entries:
+        entry = self.entries.get(path)
+        if entry is None:
             return MISSING
-        return tree.map(lambda s: jnp.zeros(s.shape, s.dtype), self.entries[path].shape)
+        if type(entry.shape) is jaxcore.ShapeDtypeStruct:
+            return _zeros(entry.shape)
+        return tree.map(_zeros, entry.shape)
+
+
+def _zeros(s: Any) -> Any:
+    return lax.full(s.shape, 0, s.dtype)
 
 
 _shapes: dict[_Recipe, Any] = {}
@@ -107,8 +115,7 @@ def create(
         run.put(path, value, type(frame.module).__name__)
         return value
     tracers: list[Any] = []
-    widest = jnp.result_type(float).name  # what a float becomes, with and without 64 bits
-    identity = (needs_key, widest, static_key((init, args), tracers))
+    identity = (needs_key, plan.widest, static_key((init, args), tracers))
     recipe = _Recipe(init, args, needs_key, identity)
     if not tracers:
         if recipe not in _shapes:

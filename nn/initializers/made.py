@@ -27,12 +27,17 @@ class Made:
     (normal(stddev=0.02), True, True)
     """
 
-    __slots__ = ("arguments", "factory", "init")
+    __slots__ = ("_fixed_key", "arguments", "factory", "init")
 
     def __init__(
         self, factory: Callable[..., Any], arguments: dict[str, Any], init: Callable[..., Array]
     ) -> None:
         self.factory, self.arguments, self.init = factory, arguments, init
+        self._fixed_key: Hashable | None = None
+        tracers: list[Any] = []
+        key = static_key(self, tracers)
+        if not tracers:  # worked out once: every parameter asks for it
+            self._fixed_key = key
 
     def __call__(
         self, key: Any, shape: Sequence[int], dtype: Any = None, out_sharding: Any = None
