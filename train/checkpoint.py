@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 import jaxcore
 from jaxcore import numpy as jnp
 from jaxcore import tree
+from jaxcore.nn.state import unflatten
 
 from .errors import CheckpointError, explain
 from .paths import leaf_paths
@@ -220,24 +221,27 @@ def open_checkpoint(path: Path) -> Contents:
     return Contents(path, _content(path))
 
 
-def load_variables(path: str | os.PathLike[str]) -> dict[str, Any]:
+def load_variables(path: str | os.PathLike[str], *, averaged: bool = True) -> dict[str, Any]:
     """The model's variables in a checkpoint, as nested dicts of NumPy arrays.
 
     For prediction without the task that trained them: `model.apply(load_variables(path), x)`.
-    `path` is a checkpoint, or the directory of a run, of which the newest one is taken.
+
+    Args:
+      path: a checkpoint, or the directory of a run, of which the newest one is taken.
+      averaged: take the averages of the parameters where the run kept them, as `test` and
+        `predict` do; False takes the parameters as the last step left them.
     """
     path = Path(path) if is_checkpoint(path) else latest_checkpoint(path)
     found = open_checkpoint(path)
-    variables: dict[str, Any] = {}
-    for name in found.types:
-        head, *middle = name.split("/")
-        if head == "variables" and middle:
-            *middle, leaf = middle
-            node = variables
-            for part in middle:
-                node = node.setdefault(part, {})
-            node[leaf] = found.read(name)
-    return variables
+    ready = averaged and "average/count" in found.types and found.read("average/count") > 0
+    leaves = {}
+    for name, kind in found.types.items():
+        head, _, path_inside = name.partition("/")
+        if head == "variables" and path_inside:
+            average = f"average/{path_inside}"  # frozen parameters have none
+            array = found.read(average if ready and average in found.types else name)
+            leaves[tuple(path_inside.split("/"))] = array.astype(kind.dtype, copy=False)
+    return unflatten(leaves)
 
 
 def is_checkpoint(path: str | os.PathLike[str]) -> bool:

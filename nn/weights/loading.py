@@ -231,4 +231,7 @@ def _placed(array: np.ndarray, like: Any) -> Any:
         copy = aligned(Entry(array.shape, dtype))
         np.copyto(copy, array, casting="unsafe")
         array = copy
-    return jax.device_put(array.reshape(like.shape), getattr(like, "sharding", None))
+    # What was not put anywhere stays so: a function compiled for `like` then serves for this, too.
+    placed = getattr(like, "committed", True)
+    sharding = getattr(like, "sharding", None) if placed else None
+    return jax.device_put(array.reshape(like.shape), sharding)

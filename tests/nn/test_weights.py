@@ -139,6 +139,14 @@ def test_all_that_does_not_fit_is_listed(variables, tmp_path):
         nn.load({**theirs(variables), "fc.weight": np.zeros((4, 4))}, variables, NAMES)
 
 
+def test_arrays_are_bound_to_a_device_where_those_of_like_are(variables, tmp_path):
+    nn.save(tmp_path / "w.safetensors", variables)
+    for like in (variables, jax.device_put(variables, jax.devices()[0])):
+        again, _ = nn.load(tmp_path / "w.safetensors", like)
+        bound = [x.committed for x in jax.tree.leaves(again)]
+        assert bound == [x.committed for x in jax.tree.leaves(like)]
+
+
 def test_dtypes_are_those_of_like(variables, tmp_path):
     half = jax.tree.map(lambda v: v.astype(jnp.bfloat16), variables)
     nn.save(tmp_path / "a", half)

@@ -51,7 +51,7 @@ def test_a_thousand_updates(average):
     assert int(found.count) == count
 
 
-def test_evaluation_uses_the_average_once_there_is_one(toy):
+def test_evaluation_uses_the_average_once_there_is_one(toy, tmp_path):
     task = toy.task(optax.sgd, 0.5, average=train.Average(0.5, start=1), freeze=("hidden/**",))
     batch = toy.arrays(8)
     state = train.init_state(task, random.key(0), batch)
@@ -62,6 +62,11 @@ def test_evaluation_uses_the_average_once_there_is_one(toy):
         seen.append(np.asarray(state.params["out"]["kernel"]))
         if len(seen) == 1:
             toy.equal(state.eval_variables, state.variables)
+            path = train.save_checkpoint(tmp_path / "first", state, {})
+            toy.equal(train.load_variables(path), state.variables)
+    path = train.save_checkpoint(tmp_path / "last", state, {})
+    toy.equal(train.load_variables(path), state.eval_variables)
+    toy.equal(train.load_variables(path, averaged=False), state.variables)
     np.testing.assert_allclose(
         state.eval_variables["params"]["out"]["kernel"], (seen[1] + seen[2]) / 2, rtol=1e-6
     )
