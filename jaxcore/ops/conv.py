@@ -9,24 +9,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import jax
 import numpy as np
 
-from jaxcore import backend
 from jaxcore.backend import ShapedArray
-from jaxcore.ir import Program
 from jaxcore.ops.arithmetic import add
 from jaxcore.ops.conv_forms import form_of, unfold
 from jaxcore.ops.convert import convert
 from jaxcore.ops.dot import precision_text
+from jaxcore.ops.forms import lower_by_form
 from jaxcore.ops.indexing import jax_type
 from jaxcore.ops.rules import full, kind_of, move_dim
 from jaxcore.ops.shape import dropping, reshape_p, rev_p
 from jaxcore.primitive import Linear, Primitive
-from jaxcore.trace import aval_of, bind, trace_program
+from jaxcore.trace import aval_of, bind
 
 __all__ = ["ConvDims", "conv_general_dilated_p"]
 
@@ -201,10 +199,8 @@ def _conv_lower(
 ) -> list[Any]:
     if kind_of(avals_in[0].dtype) == "c":  # three real convolutions on some platforms
         return b.jax(conv_general_dilated_p, operands, avals_in, avals_out, params)
-    if tuple(backend.platforms_of(b.ctx)) == ("cpu",) and backend.partitions(b.ctx) == 1:
-        program = _program_of_form(*avals_in, avals_out[0], tuple(params.items()))
-        if program is not None:
-            return b.program(program, operands)
+    if (made := lower_by_form(b, form_of, operands, avals_in, avals_out[0], params)) is not None:
+        return made
     lhs, rhs, out = params["dimension_numbers"]
     rank = len(lhs) - 2
     pads = ", ".join(f"[{low}, {high}]" for low, high in params["padding"])
@@ -224,19 +220,6 @@ def _conv_lower(
         batch_group_count=b.int(params["batch_group_count"]),
         precision_config=b.parse(precision_text(params["precision"])),
     )
-
-
-@lru_cache(1024)
-def _program_of_form(
-    x: ShapedArray, y: ShapedArray, out: ShapedArray, params: tuple[tuple[str, Any], ...]
-) -> Program | None:
-    """What the CPU computes instead of a convolution, if anything."""
-    form = form_of(x, y, out, dict(params))
-    if form is None:
-        return None
-    program, consts = trace_program(lambda *args: [form(*args)], [x, y], "convolution")
-    assert not consts
-    return program
 
 
 def _conv_cost(avals_in: Any, avals_out: Any, *, dimension_numbers: ConvDims, **_: Any) -> int:

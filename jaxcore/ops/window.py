@@ -16,17 +16,17 @@ import numpy as np
 
 from jaxcore.backend import ShapedArray
 from jaxcore.ops.compare import compare_lower
+from jaxcore.ops.forms import lower_by_form
 from jaxcore.ops.indexing import jax_type
 from jaxcore.ops.pieces import pad_p, slice_p
-from jaxcore.ops.rules import kind_of
 from jaxcore.ops.shape import batched_at
+from jaxcore.ops.window_forms import extreme_identity, scatter_form
 from jaxcore.primitive import Primitive
 from jaxcore.trace import aval_of, bind
 
 __all__ = [
     "WINDOW",
     "batched_window",
-    "extreme_identity",
     "reduce_window_max_p",
     "reduce_window_min_p",
     "reduce_window_sum_p",
@@ -44,17 +44,6 @@ WINDOW = {
     "base_dilation": 1,
     "window_dilation": 1,
 }
-
-
-def extreme_identity(dtype: Any, greatest: bool) -> Any:
-    """What a maximum (`greatest`) or minimum of nothing is."""
-    kind = kind_of(dtype)
-    if kind == "b":
-        return not greatest
-    if kind == "f":
-        return -math.inf if greatest else math.inf
-    info = jax.numpy.iinfo(dtype)
-    return info.min if greatest else info.max
 
 
 def batched_window(params: dict[str, Any], at: int) -> dict[str, Any]:
@@ -312,10 +301,16 @@ def _scatter_transpose(
 
 
 def _scatter_lower(
+    b: Any, operands: Sequence[Any], avals_in: Any, avals_out: Any, **params: Any
+) -> list[Any]:
+    made = lower_by_form(b, scatter_form, operands, avals_in, avals_out[0], params)
+    return _scatter_of_xla(b, operands, avals_in[1], **params) if made is None else made
+
+
+def _scatter_of_xla(
     b: Any,
     operands: Sequence[Any],
-    avals_in: Any,
-    avals_out: Any,
+    aval: ShapedArray,
     *,
     select_prim: Any,
     window_dimensions: Any,
@@ -323,7 +318,6 @@ def _scatter_lower(
     padding: Any,
 ) -> list[Any]:
     source, operand = operands
-    aval = avals_in[1]
     point = ShapedArray((), aval.dtype)
     greatest = select_prim is jax.lax.ge_p
     # XLA's CPU and GPU compilers crash on padding here, so the operand itself is padded.

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import jaxcore
-from jaxcore.ops import conv as ops_conv
 from jaxcore.ops import conv_forms
+from jaxcore.ops.forms import program_of_form
 
 NHWC = ("NHWC", "HWIO", "NHWC")
 NCHW = ("NCHW", "OIHW", "NCHW")
@@ -97,7 +97,7 @@ def forms(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """The names of the forms that are chosen."""
     chosen: set[str] = set()
     rule = conv_forms._rule
-    ops_conv._program_of_form.cache_clear()
+    program_of_form.cache_clear()
 
     def record(conv: Any) -> Any:
         found = rule(conv)
