@@ -25,7 +25,7 @@ layout          where state and batches lie on the devices of a mesh; launch: se
 history         what a run logged; phases: where its time went
 metrics         Mean, Sum, Last, and what else merges; Measured: what `validate` returns
 units           Steps, Epochs, Samples, Tokens, Seconds, Fraction
-errors, paths   what was got, expected and the fix; leaves by the names that messages use
+errors, arguments  what was got, expected and the fix; paths: leaves by the names of messages
 """
 
 if __name__ == "train":  # never take the name of a user's own train.py
@@ -80,6 +80,7 @@ from .datamodule import DataModule as DataModule
 from .errors import CheckpointError as CheckpointError
 from .errors import ScalarLossError as ScalarLossError
 from .errors import TrainError as TrainError
+from .errors import UnknownArgument as UnknownArgument
 from .history import History as History
 from .loggers import CSVLogger as CSVLogger
 from .loggers import JSONLLogger as JSONLLogger
@@ -103,6 +104,7 @@ from .rates import inverse_sqrt as inverse_sqrt
 from .rates import one_cycle as one_cycle
 from .rates import warmup_cosine as warmup_cosine
 from .rates import warmup_stable_decay as warmup_stable_decay
+from .run import Fit as Fit
 from .run import Run as Run
 from .state import State as State
 from .step import init_state as init_state
@@ -111,7 +113,6 @@ from .step import make_predict_step as make_predict_step
 from .step import make_step as make_step
 from .task import Task as Task
 from .task import init_modules as init_modules
-from .trainer import Fit as Fit
 from .trainer import Trainer as Trainer
 from .units import Epochs as Epochs
 from .units import Fraction as Fraction

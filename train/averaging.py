@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jaxcore.numpy as jnp
 from jaxcore import tree
 
+from .arguments import check_counts
 from .errors import TrainError, explain
 
 
@@ -44,15 +45,8 @@ class Average:
                     fix="write decay=0.999.",
                 )
             )
-        if self.every < 1 or self.start < 0:
-            raise TrainError(
-                explain(
-                    "An average is updated at certain steps.",
-                    got=f"every={self.every}, start={self.start}",
-                    expected="every of at least 1, start of at least 0",
-                    fix="leave them out to average from the first step on.",
-                )
-            )
+        check_counts(1, every=self.every)
+        check_counts(0, start=self.start)
 
     def update(self, now: Averaged, params: Any, step: Any, ok: Any = True) -> Averaged:
         """The average after a step.

@@ -14,6 +14,7 @@ import numpy as np
 
 from jaxcore import tree
 
+from .arguments import check_choice
 from .errors import TrainError, explain
 from .objective import batch_rows
 
@@ -57,15 +58,7 @@ class _Cut(ABC):
                     fix="write batch_size=32.",
                 )
             )
-        if remainder not in ("pad", "drop"):
-            raise TrainError(
-                explain(
-                    "Unknown `remainder`.",
-                    got=repr(remainder),
-                    expected="'pad' or 'drop'",
-                    fix="leave it out to train on every row.",
-                )
-            )
+        check_choice(("pad", "drop"), "leave it out to train on every row.", remainder=remainder)
         if self.rows == 0 or (remainder == "drop" and self.rows < batch_size):
             raise TrainError(
                 explain(

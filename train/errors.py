@@ -17,6 +17,13 @@ class ScalarLossError(TrainError):
     """
 
 
+class UnknownArgument(TrainError, TypeError):
+    """A keyword that a class of the trainer does not take.
+
+    Fix: the message names the keyword that was probably meant, or what does the same here.
+    """
+
+
 class CheckpointError(TrainError):
     """A checkpoint is missing, damaged, or belongs to another model.
 

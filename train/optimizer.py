@@ -91,15 +91,7 @@ class Optimizer:
     def of(
         cls, tx: Any, lr: Rate | Mapping[str, Rate] | None, freeze: tuple[str, ...]
     ) -> Optimizer:
-        if isinstance(freeze, str):
-            raise TrainError(
-                explain(
-                    "`freeze` is a single string.",
-                    got=repr(freeze),
-                    expected="a tuple of globs",
-                    fix=f"write freeze=({freeze!r},).",
-                )
-            )
+        check_freeze(freeze)
         rates: Mapping[str, Rate] = lr if isinstance(lr, Mapping) else {}
         every: Any = None if isinstance(lr, Mapping) else lr
         groups = tx if isinstance(tx, Mapping) else dict.fromkeys(rates or ("**",), tx)
@@ -219,6 +211,19 @@ class Optimizer:
             new_params[glob] = optax.apply_updates(params, updates)
             steps[glob] = updates
         return (new_params, new_state), steps
+
+
+def check_freeze(freeze: Any) -> None:
+    """Raise `TrainError` if one glob stands where several may."""
+    if isinstance(freeze, str):
+        raise TrainError(
+            explain(
+                "`freeze` is a single string.",
+                got=repr(freeze),
+                expected="a tuple of globs",
+                fix=f"write freeze=({freeze!r},).",
+            )
+        )
 
 
 def _matched(params: Any, glob: str) -> bool:

@@ -14,6 +14,7 @@ from .feed import Feed
 from .history import History, Row
 from .phases import Phases
 from .plan import Plan
+from .state import State
 from .task import Task
 from .units import Duration, Epochs, Position, Steps, Unit, is_due, resolve
 
@@ -139,3 +140,13 @@ class Run:
     def request_log(self) -> None:
         """Log a row after this step. Only `on_step_end` comes early enough to ask."""
         self.log_requested = True
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What `Trainer.fit` returns: state, log, why the run ended, and where its time went."""
+
+    state: State
+    history: History
+    stop_reason: str
+    phases: Phases = field(default_factory=Phases)

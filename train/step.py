@@ -9,6 +9,7 @@ import jaxcore
 import jaxcore.numpy as jnp
 from jaxcore import lax, random, tree
 
+from .arguments import check_counts
 from .averaging import Averaged
 from .errors import TrainError, explain
 from .metrics import Metric, Sum, merge_stacked
@@ -107,16 +108,7 @@ def make_step(
     >>> int(state.step), float(metrics["loss"]), float(state.params["bias"][0])
     (1, 1.0, 0.5)
     """
-    for name, value in (("accumulate", accumulate), ("steps_per_call", steps_per_call)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise TrainError(
-                explain(
-                    f"`{name}` is not a count.",
-                    got=repr(value),
-                    expected="an int of at least 1",
-                    fix=f"leave it out for {name}=1.",
-                )
-            )
+    check_counts(1, accumulate=accumulate, steps_per_call=steps_per_call)
 
     # The key, which stays what it is, does not travel through the program and back.
     def one(state: State, key: Any, batch: Any, mask: Any) -> tuple[State, dict[str, Metric]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,13 +13,14 @@ import jaxcore
 import jaxcore.numpy as jnp
 from jaxcore import lax, random, tree
 
+from .arguments import Keywords, check_numbers
 from .averaging import Average
 from .errors import TrainError, explain
 from .gradients import accumulate_gradients, clip, global_norm
 from .metrics import Last, Mean, Metric, Sum
 from .model import Context, Model
 from .objective import batch_rows, reduce_loss
-from .optimizer import Optimizer, Rate, learning_rates
+from .optimizer import Optimizer, Rate, check_freeze, learning_rates
 from .precision import Precision
 from .selection import updated_where
 from .state import State
@@ -27,7 +29,7 @@ Loss = Callable[[Model, Any, Context], Any]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Task:
+class Task(Keywords):
     """A model, an optimiser and a loss.
 
         class Digits(train.Task):
@@ -75,6 +77,22 @@ class Task:
                     got=self.model.__name__,
                     expected="a module",
                     fix=f"make one: model={self.model.__name__}().",
+                )
+            )
+        Precision.of(self.precision)
+        check_freeze(self.freeze)
+        check_numbers(0, open=True, optional=True, clip_norm=self.clip_norm)
+        check_numbers(0, open=True, optional=True, clip_value=self.clip_value)
+        for rate in self.lr.values() if isinstance(self.lr, Mapping) else [self.lr]:
+            if isinstance(rate, int | float):
+                check_numbers(0, math.inf, lr=rate)
+        if not isinstance(self.average, Average | None):
+            raise TrainError(
+                explain(
+                    "`average` is no train.Average.",
+                    got=repr(self.average),
+                    expected="train.Average, or None",
+                    fix="write average=train.Average(0.999).",
                 )
             )
 

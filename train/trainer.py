@@ -6,7 +6,6 @@ import functools
 import os
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from jaxcore import random, tree
 from jaxcore.sharding import Mesh, PartitionSpec
 
 from . import evaluation
+from .arguments import Keywords, check_counts
 from .buckets import BatchBuckets, Rules
 from .callbacks import (
     Callback,
@@ -33,19 +33,17 @@ from .datamodule import limited, prepared, sets
 from .dispatch import Dispatcher, Masking
 from .errors import TrainError, explain
 from .feed import Padder, feed
-from .history import History
 from .iterables import as_source, example_batch
 from .layout import Layout, check_agreement, check_mesh
 from .loggers import CSVLogger, Logger
 from .loop import Loop
 from .metrics import Measured, Metrics
 from .objective import batch_rows
-from .phases import Phases
 from .plan import Plan
 from .prefetch import prefetch
 from .rates import resolve_rates
 from .resume import abstract_state, checkpoint_to_resume, need_dir, plan_epoch, restore_run
-from .run import Run
+from .run import Fit, Run
 from .saving import Saver
 from .state import State
 from .step import init_state, make_eval_step, make_predict_step
@@ -53,17 +51,7 @@ from .task import Task
 from .units import EVERY_EPOCH, Duration, Epochs, Steps, Tokens, Unit, check_duration, is_over
 
 
-@dataclass(frozen=True)
-class Fit:
-    """What `Trainer.fit` returns: state, log, why the run ended, and where its time went."""
-
-    state: State
-    history: History
-    stop_reason: str
-    phases: Phases = field(default_factory=Phases)
-
-
-class Trainer:
+class Trainer(Keywords):
     """Trains tasks. It holds settings only; everything that changes is in the run's `State`.
 
         trainer = train.Trainer(dir="runs/digits")
@@ -95,7 +83,8 @@ class Trainer:
         Callbacks hear of the last.
       log_every: between rows of the log; None means 50 steps, or an epoch where those are shorter.
       validate_every: between validations; one more is done at the end.
-      limit_train_batches, limit_val_batches: batches of an epoch, of a validation; None is all.
+      limit_train_batches, limit_val_batches: batches of an epoch, of a validation; None is all,
+        and 0 leaves validation out.
       overfit_batches: train and validate on the same few batches, to see whether a model can learn.
       fast_dev_run: train so many steps, and validate as many batches, and write nothing.
       num_sanity_val_steps: validation batches tried before a new run trains.
@@ -138,6 +127,21 @@ class Trainer:
         if log_every is not None:
             check_duration("log_every", log_every)
         check_duration("validate_every", validate_every)
+        check_counts(1, accumulate=accumulate, steps_per_call=steps_per_call)
+        check_counts(0, seed=seed, prefetch=prefetch, num_sanity_val_steps=num_sanity_val_steps)
+        check_counts(0, fast_dev_run=int(fast_dev_run), optional=True)
+        check_counts(1, optional=True, limit_train_batches=limit_train_batches)
+        check_counts(1, optional=True, overfit_batches=overfit_batches)
+        check_counts(0, optional=True, limit_val_batches=limit_val_batches)
+        if mesh is None and shard is not None:
+            raise TrainError(
+                explain(
+                    "`shard` divides parameters among the devices of a mesh.",
+                    got=f"shard={shard!r}, mesh=None",
+                    expected="a mesh",
+                    fix="write mesh=jaxcore.make_mesh((8,), ('data',)).",
+                )
+            )
         self.dir = None if dir is None else Path(dir)
         if callbacks is None:
             callbacks = [ProgressBar(), TerminateOnNaN()]
@@ -212,9 +216,10 @@ class Trainer:
             callbacks = [callback for callback in callbacks if not isinstance(callback, writes)]
         with prepared(data, "fit") as (data, own_val):
             source = limited(as_source(data), limits[0], self.overfit_batches)
+            given = None if limits[1] == 0 else own_val if val is None else val
             val_sources = {
-                prefix: limited(given, limits[1], self.overfit_batches)
-                for prefix, given in sets(own_val if val is None else val, "val").items()
+                prefix: limited(source, limits[1], self.overfit_batches)
+                for prefix, source in sets(given, "val").items()
             }
             example = example_batch(source)
             run = Run(task, until, source, example, self.dir, self.console, bool(val_sources))

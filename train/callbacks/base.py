@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..arguments import Keywords
 from ..history import Row
 from ..plan import Plan
 from ..run import Run
 from ..units import Duration
 
 
-class Callback:
+class Callback(Keywords):
     """Override what you need; each method gets the `Run`.
 
     The loop acts in one order:

@@ -9,6 +9,7 @@ from typing import Any
 import jaxcore
 from jaxcore import random, tree
 
+from ..arguments import check_choice, check_counts, check_numbers
 from ..data import ArrayData, ExampleData
 from ..errors import TrainError, explain
 from ..run import Run
@@ -91,15 +92,11 @@ class BatchSizeFinder(Callback):
         margin: float = 0.05,
         memory: int | None = None,
     ) -> None:
-        if mode not in ("power", "binsearch"):
-            raise TrainError(
-                explain(
-                    "Unknown `mode`.",
-                    got=repr(mode),
-                    expected="'power' or 'binsearch'",
-                    fix="leave it out to double.",
-                )
-            )
+        check_choice(("power", "binsearch"), "leave it out to double.", mode=mode)
+        check_counts(1, init_val=init_val)
+        check_counts(init_val, max_val=max_val)
+        check_counts(1, optional=True, memory=memory)
+        check_numbers(0, 0.999, margin=margin)
         self.mode = mode
         self.init_val = init_val
         self.max_val = max_val

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..arguments import check_choice, check_counts, check_numbers
 from ..errors import TrainError, explain
 from ..history import Row
 from ..run import Run
@@ -45,6 +46,13 @@ class EarlyStopping(Callback):
         check_finite: bool = True,
     ) -> None:
         check_mode(mode)
+        check_counts(0, patience=patience)
+        check_numbers(min_delta=min_delta)
+        check_numbers(
+            optional=True,
+            stopping_threshold=stopping_threshold,
+            divergence_threshold=divergence_threshold,
+        )
         self.monitor = monitor
         self.patience = patience
         self.min_delta = abs(min_delta)
@@ -76,15 +84,14 @@ class EarlyStopping(Callback):
             raise unknown_metric("EarlyStopping", self.monitor, row)
         value = row[self.monitor]
         sign = 1.0 if self.mode == "min" else -1.0
+        best = sign * math.inf if self.best is None else self.best
         if self.check_finite and not math.isfinite(value):
             run.request_stop(f"{self.monitor} is {value}")
         elif self._beyond(value, self.stopping_threshold, sign):
             run.request_stop(f"{self.monitor} reached {value:.6g}")
         elif self._beyond(value, self.divergence_threshold, -sign):
             run.request_stop(f"{self.monitor} diverged to {value:.6g}")
-        elif not math.isnan(value) and (
-            self.best is None or sign * value + self.min_delta < sign * self.best
-        ):
+        elif sign * value + self.min_delta < sign * best:  # never of NaN
             self.best, self.waited = value, 0
         else:
             self.waited += 1
@@ -107,15 +114,7 @@ class EarlyStopping(Callback):
 
 def check_mode(mode: str) -> None:
     """Raise `TrainError` unless `mode` is "min" or "max"."""
-    if mode not in ("min", "max"):
-        raise TrainError(
-            explain(
-                "Unknown `mode`.",
-                got=repr(mode),
-                expected="'min' (a loss) or 'max' (an accuracy)",
-                fix="say which of two values is better.",
-            )
-        )
+    check_choice(("min", "max"), "say which of two values is better.", mode=mode)
 
 
 def unknown_metric(who: str, monitor: str, row: Row) -> TrainError:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..arguments import check_counts, check_numbers
 from ..errors import TrainError, explain
 from ..optimizer import set_rate
 from ..plan import Plan
@@ -64,6 +65,9 @@ class BackboneFinetuning(BaseFinetuning):
         backbone_initial_lr: float | None = None,
         should_align: bool = True,
     ) -> None:
+        check_counts(0, unfreeze_backbone_at_epoch=unfreeze_backbone_at_epoch)
+        check_numbers(0, backbone_initial_ratio_lr=backbone_initial_ratio_lr)
+        check_numbers(0, optional=True, backbone_initial_lr=backbone_initial_lr)
         self.backbone = backbone
         self.unfreeze_backbone_at_epoch = unfreeze_backbone_at_epoch
         self.lambda_func = lambda_func

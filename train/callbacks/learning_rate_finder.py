@@ -12,6 +12,7 @@ import numpy as np
 import jaxcore.numpy as jnp
 from jaxcore import tree
 
+from ..arguments import check_choice, check_counts, check_numbers
 from ..errors import TrainError, explain
 from ..feed import Padder
 from ..optimizer import set_rate
@@ -71,15 +72,9 @@ def lr_range_test(
     Raises:
       TrainError: the task's optimiser does not take a rate.
     """
-    if mode not in ("exponential", "linear"):
-        raise TrainError(
-            explain(
-                "Unknown `mode`.",
-                got=repr(mode),
-                expected="'exponential' or 'linear'",
-                fix="leave it out for rates of all magnitudes.",
-            )
-        )
+    check_choice(("exponential", "linear"), "leave it out for rates of all magnitudes.", mode=mode)
+
+    check_range(min_lr, max_lr, num_training_steps, early_stop_threshold)
 
     def rate(count: Any) -> Any:
         part = count / num_training_steps
@@ -108,6 +103,16 @@ def lr_range_test(
     return found
 
 
+def check_range(
+    min_lr: float, max_lr: float, num_training_steps: int, early_stop_threshold: float | None
+) -> None:
+    """Raise `TrainError` unless there is a range to test."""
+    check_numbers(0, open=True, min_lr=min_lr)
+    check_numbers(min_lr, open=True, max_lr=max_lr)
+    check_counts(2, num_training_steps=num_training_steps)
+    check_numbers(1, open=True, optional=True, early_stop_threshold=early_stop_threshold)
+
+
 def _key(key: Any, state: State | None) -> Any:
     return key if state is None else jnp.copy(state.key)
 
@@ -134,6 +139,7 @@ class LearningRateFinder(Callback):
         early_stop_threshold: float | None = 4.0,
         update: bool = True,
     ) -> None:
+        check_range(min_lr, max_lr, num_training_steps, early_stop_threshold)
         self._settings: dict[str, Any] = {
             "min_lr": min_lr,
             "max_lr": max_lr,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import TrainError, explain
+from ..arguments import check_choice
 from ..history import Row
 from ..run import Run
 from .base import Callback
@@ -31,15 +31,11 @@ class LearningRateMonitor(Callback):
         log_momentum: bool = False,
         log_weight_decay: bool = False,
     ) -> None:
-        if logging_interval not in (None, "step", "epoch"):
-            raise TrainError(
-                explain(
-                    "Unknown `logging_interval`.",
-                    got=repr(logging_interval),
-                    expected="'step', 'epoch' or None",
-                    fix="leave it out to log as often as everything else.",
-                )
-            )
+        check_choice(
+            (None, "step", "epoch"),
+            "leave it out to log as often as everything else.",
+            logging_interval=logging_interval,
+        )
         self.logging_interval = logging_interval
         self._columns = {
             "momentum": ("momentum", "b1") if log_momentum else (),

@@ -7,6 +7,7 @@ from typing import Any
 
 import jaxcore
 
+from ..arguments import check_counts
 from ..checkpoint import (
     check_writable,
     delete_checkpoint,
@@ -51,7 +52,8 @@ class ModelCheckpoint(Callback):
     ) -> None:
         check_duration("every", every)
         check_mode(mode)
-        if save_last < 1 and save_last != -1:
+        check_counts(-1, save_top_k=save_top_k, save_last=save_last)
+        if save_last == 0:
             raise TrainError(
                 explain(
                     "A run must keep its newest checkpoint.",

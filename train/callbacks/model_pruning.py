@@ -12,6 +12,7 @@ import optax
 import jaxcore.numpy as jnp
 from jaxcore import nn, tree
 
+from ..arguments import check_choice, check_counts, check_numbers
 from ..errors import TrainError, explain
 from ..optimizer import inject
 from ..paths import leaf_paths
@@ -72,15 +73,15 @@ class ModelPruning(Callback):
         amount: float | int | Callable[[int], float | int] = 0.5,
         seed: int = 0,
     ) -> None:
-        if pruning_fn not in ("l1_unstructured", "random_unstructured"):
-            raise TrainError(
-                explain(
-                    "Unknown `pruning_fn`.",
-                    got=repr(pruning_fn),
-                    expected="'l1_unstructured' or 'random_unstructured'",
-                    fix="leave it out to prune the smallest weights.",
-                )
-            )
+        check_choice(
+            ("l1_unstructured", "random_unstructured"),
+            "leave it out to prune the smallest weights.",
+            pruning_fn=pruning_fn,
+        )
+        if isinstance(amount, float):
+            check_numbers(0, 1, amount=amount)
+        elif not callable(amount):
+            check_counts(0, amount=amount)
         self.pruning_fn = pruning_fn
         self.globs = parameters_to_prune
         self.use_global_unstructured = use_global_unstructured

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import TrainError, explain
+from ..arguments import check_choice
 from .base import Callback
 
 
@@ -23,15 +23,11 @@ class BasePredictionWriter(Callback):
     """
 
     def __init__(self, write_interval: str = "batch") -> None:
-        if write_interval not in ("batch", "epoch", "batch_and_epoch"):
-            raise TrainError(
-                explain(
-                    "Unknown `write_interval`.",
-                    got=repr(write_interval),
-                    expected="'batch', 'epoch' or 'batch_and_epoch'",
-                    fix="leave it out to write batch by batch.",
-                )
-            )
+        check_choice(
+            ("batch", "epoch", "batch_and_epoch"),
+            "leave it out to write batch by batch.",
+            write_interval=write_interval,
+        )
         self.write_interval = write_interval
 
     def write_on_batch_end(self, outputs: Any, rows: range, number: int) -> None:

@@ -6,6 +6,7 @@ import time
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ..arguments import check_numbers
 from ..history import Row
 from ..run import Run
 from ..units import Epochs
@@ -32,6 +33,7 @@ class ProgressBar(Callback):
     """
 
     def __init__(self, refresh: float = 0.1) -> None:
+        check_numbers(0, refresh=refresh)
         self.refresh = refresh
         self._progress: Progress | None = None
         self._numbers = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..arguments import check_counts, check_numbers
 from ..history import Row
 from ..optimizer import scale_rates
 from ..run import Run
@@ -41,6 +42,10 @@ class ReduceLROnPlateau(Callback):
         min_lr: float = 0.0,
     ) -> None:
         check_mode(mode)
+        check_numbers(0, 1, open=True, factor=factor)
+        check_counts(0, patience=patience, cooldown=cooldown)
+        check_numbers(min_delta=min_delta)
+        check_numbers(0, min_lr=min_lr)
         self.monitor = monitor
         self.factor = factor
         self.patience = patience

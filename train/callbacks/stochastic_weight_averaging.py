@@ -6,6 +6,7 @@ from typing import Any
 
 import jaxcore.numpy as jnp
 
+from ..arguments import check_choice, check_counts, check_numbers
 from ..averaging import Average
 from ..batch_stats import update_batch_stats
 from ..errors import TrainError, explain
@@ -39,15 +40,15 @@ class StochasticWeightAveraging(Callback):
         annealing_epochs: int = 10,
         annealing_strategy: str = "cos",
     ) -> None:
-        if annealing_strategy not in ("cos", "linear"):
-            raise TrainError(
-                explain(
-                    "Unknown `annealing_strategy`.",
-                    got=repr(annealing_strategy),
-                    expected="'cos' or 'linear'",
-                    fix="leave it out for the cosine.",
-                )
-            )
+        check_choice(
+            ("cos", "linear"), "leave it out for the cosine.", annealing_strategy=annealing_strategy
+        )
+        check_numbers(0, open=True, optional=True, swa_lrs=swa_lrs)
+        check_counts(0, annealing_epochs=annealing_epochs)
+        if isinstance(swa_epoch_start, float):
+            check_numbers(0, 1, swa_epoch_start=swa_epoch_start)
+        else:
+            check_counts(1, swa_epoch_start=swa_epoch_start)
         self.swa_lrs = swa_lrs
         self.swa_epoch_start = swa_epoch_start
         self.annealing_epochs = annealing_epochs

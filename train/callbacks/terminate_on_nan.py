@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..arguments import check_counts
 from ..errors import TrainError, explain
 from ..history import Row
 from ..run import Run
@@ -19,6 +20,7 @@ class TerminateOnNaN(Callback):
     """
 
     def __init__(self, limit: int = 50) -> None:
+        check_counts(1, limit=limit)
         self.limit = limit
         self._logged = 0
         self._skipped = 0

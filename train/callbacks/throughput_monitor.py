@@ -5,6 +5,7 @@ from __future__ import annotations
 import jaxcore
 from jaxcore import tree
 
+from ..arguments import check_numbers
 from ..history import Row
 from ..run import Run
 from ..task import Task
@@ -47,6 +48,7 @@ class ThroughputMonitor(Callback):
     def __init__(
         self, *, tokens: bool = False, flops: bool = True, peak_flops: float | None = None
     ) -> None:
+        check_numbers(0, open=True, optional=True, peak_flops=peak_flops)
         self.tokens = tokens
         self.flops = flops
         self.peak_flops = peak_flops

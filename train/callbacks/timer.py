@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from ..arguments import check_choice, check_numbers
 from ..errors import TrainError, explain
 from ..run import Run
 from ..units import Seconds
@@ -29,16 +30,14 @@ class Timer(Callback):
         *,
         interval: str = "step",
     ) -> None:
-        if interval not in ("step", "epoch"):
-            raise TrainError(
-                explain(
-                    "Unknown `interval`.",
-                    got=repr(interval),
-                    expected="'step' or 'epoch'",
-                    fix="leave it out to look at the clock after every step.",
-                )
-            )
+        check_choice(
+            ("step", "epoch"),
+            "leave it out to look at the clock after every step.",
+            interval=interval,
+        )
         self.duration = None if duration is None else _seconds(duration)
+        if self.duration is not None:
+            check_numbers(0, open=True, duration=self.duration)
         self.interval = interval
         self._run: Run | None = None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from ..arguments import check_counts
 from ..errors import TrainError, explain
 from ..history import Row
 from ..run import Run
@@ -24,6 +25,7 @@ class TQDMProgressBar(Callback):
     """
 
     def __init__(self, refresh_rate: int = 1, *, leave: bool = True) -> None:
+        check_counts(0, refresh_rate=refresh_rate)
         self.refresh_rate = refresh_rate
         self.leave = leave
         self._bar: Any = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..arguments import check_counts
 from ..averaging import Average
 from ..errors import TrainError, explain
 from ..plan import Plan
@@ -54,6 +55,13 @@ class EMAWeightAveraging(WeightAveraging):
                     fix="leave one out.",
                 )
             )
+        check_counts(
+            0,
+            optional=True,
+            update_starting_at_step=update_starting_at_step,
+            update_starting_at_epoch=update_starting_at_epoch,
+        )
+        check_counts(1, update_every_n_steps=update_every_n_steps)
         super().__init__(Average(decay, update_every_n_steps, update_starting_at_step or 0))
         self.epoch = update_starting_at_epoch
 
