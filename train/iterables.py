@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import warnings
 from collections.abc import Iterable, Iterator
@@ -20,7 +21,7 @@ class BatchIterable:
     """
 
     def __init__(self, iterable: Iterable[Any]) -> None:
-        self._iterable = iterable
+        self._iterable = self._loader = iterable
         self._one_shot = iterable if isinstance(iterable, Iterator) else None
         self._current: Any = None
         self._restored: Any = None
@@ -42,17 +43,23 @@ class BatchIterable:
         if start and isinstance(self._iterable, list | tuple):
             return iter(self._iterable[start:])
         state, self._restored = self._restored, None
+        if hasattr(self._iterable, "set_epoch"):  # the order of a stream of Hugging Face's
+            self._iterable.set_epoch(epoch)
+        self._loader = self._iterable
         if state is not None and _has_state(self._iterable):  # a loader is told before its pass
-            _set_state(self._iterable, state)
-        self._current = iter(self._iterable) if self._one_shot is None else self._one_shot
+            # Some begin every later pass there, too: those are made by the original.
+            self._loader = self._iterable if self.one_shot else copy.copy(self._iterable)
+            _set_state(self._loader, state)
+        self._current = iter(self._loader) if self._one_shot is None else self._one_shot
         if state is not None:
-            if not _has_state(self._iterable):
+            if not _has_state(self._loader):
                 _set_state(self._current, state)
             return iter(self._current)
         if start:
             warnings.warn(
                 f"reading {start} batches again, to find the place of the resumed run: the data "
-                "has no state to save. train.ArrayData and train.ExampleData need not do this.",
+                "has no state to save. If its order is random, as a shuffling DataLoader's, these "
+                "are others than before. train.ArrayData and train.ExampleData need not do this.",
                 stacklevel=2,
             )
         return itertools.islice(self._current, start, None)
@@ -72,7 +79,7 @@ class BatchIterable:
 
     def _stateful(self) -> Any:
         """What has the state: the iterator, or the loader that made it."""
-        return next(filter(_has_state, (self._current, self._iterable)), None)
+        return next(filter(_has_state, (self._current, self._loader)), None)
 
     def example(self) -> Any:
         """The first batch, which a one-shot iterator will still yield afterwards."""

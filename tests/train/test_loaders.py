@@ -1,0 +1,107 @@
+"""Data of grain and of Hugging Face's `datasets`: by a state of theirs, or by number."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+
+from jaxcore import train
+from jaxcore.train.feed import Padder, feed
+from jaxcore.train.iterables import as_source, example_batch
+
+ROWS, BATCH = 11, 4  # three batches an epoch, the last with three rows
+
+
+def grain_iter_dataset(grain):
+    rows = grain.MapDataset.source(range(ROWS)).seed(5).shuffle()
+    examples = rows.map(lambda i: {"i": i}).random_map(lambda x, rng: x | {"r": rng.random()})
+    return examples.to_iter_dataset().batch(BATCH)
+
+
+def grain_iterator(grain):
+    rows = grain.MapDataset.source(range(ROWS)).map(lambda i: {"i": i})
+    return iter(rows.repeat().to_iter_dataset().batch(BATCH))
+
+
+def grain_loader(grain):
+    class Rows:
+        def __len__(self):
+            return ROWS
+
+        def __getitem__(self, i):
+            return {"i": i}
+
+        def __repr__(self):  # by which grain tells whether a state is of this data
+            return "Rows()"
+
+    sampler = grain.samplers.IndexSampler(
+        num_records=ROWS, num_epochs=1, seed=3, shuffle=True,
+        shard_options=grain.sharding.NoSharding(),
+    )  # fmt: skip
+    batch = grain.transforms.Batch(batch_size=BATCH)
+    return grain.DataLoader(data_source=Rows(), sampler=sampler, operations=[batch], worker_count=0)
+
+
+def hugging_face_stream(datasets):
+    table = datasets.Dataset.from_dict({"i": list(range(ROWS))})
+    return (
+        table.to_iterable_dataset().shuffle(seed=2, buffer_size=5).with_format("numpy").batch(BATCH)
+    )
+
+
+def taken(source, epoch, start, count):
+    found = itertools.islice(feed(source, epoch, start, Padder(BATCH)), count)
+    return [(f.batch.real["i"].tolist(), f.epoch, f.number, f.last, f.state) for f in found]
+
+
+@pytest.mark.parametrize(
+    ("package", "make", "endless"),
+    [
+        ("grain", grain_iter_dataset, False),
+        ("grain", grain_iterator, True),
+        ("grain", grain_loader, False),
+        ("datasets", hugging_face_stream, False),
+    ],
+)
+def test_a_loader_goes_on_by_its_own_state(package, make, endless):
+    library = pytest.importorskip(package)
+    source = as_source(make(library))
+    first = example_batch(source)["i"].tolist()
+    whole = taken(source, 0, 0, 5)
+    assert whole[0][0] == first
+    if not endless:
+        assert sorted(itertools.chain(*(rows for rows, *_ in whole[:3]))) == list(range(ROWS))
+        assert [last for *_, last, _ in whole] == [False, False, True, False, False]
+    for stop in (1, 2):  # a state goes through a checkpoint's JSON and on in a new process
+        state = json.loads(json.dumps(whole[stop - 1][-1]))
+        again = as_source(make(library))
+        example_batch(again)
+        again.restore(state)
+        rest = taken(again, 0, stop, 5 - stop)
+        assert [found[:4] for found in rest] == [found[:4] for found in whole[stop:]]
+
+
+def test_epochs_of_a_stream_are_shuffled_anew():
+    datasets = pytest.importorskip("datasets")
+    source = as_source(hugging_face_stream(datasets))
+    orders = [[rows for rows, *_ in taken(source, epoch, 0, 3)] for epoch in (0, 1, 0)]
+    assert orders[0] == orders[2] != orders[1]
+
+
+@pytest.mark.parametrize("package", ["grain", "datasets"])
+def test_examples_of_a_library_by_number(package):
+    library = pytest.importorskip(package)
+    if package == "grain":
+        examples = library.MapDataset.source(range(ROWS)).map(
+            lambda i: {"i": i, "x": np.ones(2) * i}
+        )
+    else:
+        columns = {"i": list(range(ROWS)), "x": [[i, i] for i in range(ROWS)]}
+        examples = library.Dataset.from_dict(columns).with_format("numpy")
+    data = train.ExampleData(examples, batch_size=BATCH, seed=1)
+    rows = train.ArrayData(np.arange(ROWS), batch_size=BATCH, seed=1)
+    for start in (0, 2):
+        batches = list(data.batches(3, start))
+        assert [b["i"].tolist() for b in batches] == [b.tolist() for b in rows.batches(3, start)]
+        assert all((b["x"] == b["i"][:, None]).all() for b in batches)
