@@ -195,7 +195,7 @@ _KINDS: dict[str, type] = {"mean": Mean, "sum": Sum, "last": Last}
 def _as_list(metric: Metric) -> list[Any]:
     for kind, cls in _KINDS.items():
         if isinstance(metric, cls):
-            return [kind, *map(float, metric)]
+            return [kind, *(float(field) for field in tree.leaves(metric))]
     leaves = [np.asarray(leaf) for leaf in tree.leaves(metric)]
     return ["state", *([str(leaf.dtype), leaf.tolist()] for leaf in leaves)]
 

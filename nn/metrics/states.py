@@ -25,7 +25,7 @@ def summed(state: Any, axis_name: Any) -> Any:
     return tree.map(lambda v: lax.psum(v, axis_name), state)
 
 
-def ratio(part: Any, whole: Any, otherwise: float = 0.0) -> Array:
+def ratio(part: Any, whole: Any, otherwise: float = 0.0) -> Any:
     """``part / whole``, and `otherwise` where the whole is 0; of NumPy's numbers in their dtype."""
     if isinstance(part, np.ndarray | np.generic) and isinstance(whole, np.ndarray | np.generic):
         return np.where(whole == 0, otherwise, part / np.where(whole == 0, 1, whole))
