@@ -4,7 +4,7 @@ task            Task: model, optimiser, loss; what to subclass
 model           Model, Context: what a loss is called with
 objective       Weighted: how per-example losses become the objective
 optimizer       learning rates as values, groups of parameters, freezing
-rates           schedules over a run, rates by depth
+rates           schedules over a run, rates by depth; run_length: how many steps that is
 precision       bfloat16, and float16 with its loss scale
 averaging       averages of the parameters; batch_stats: statistics that belong to them
 gradients       micro-batches, clipping, norms
@@ -98,14 +98,18 @@ from .partial import LoadReport as LoadReport
 from .partial import load_partly as load_partly
 from .plan import Plan as Plan
 from .rates import OfRun as OfRun
+from .rates import adamw as adamw
 from .rates import decays as decays
 from .rates import discriminative as discriminative
 from .rates import inverse_sqrt as inverse_sqrt
 from .rates import one_cycle as one_cycle
+from .rates import warmup_constant as warmup_constant
 from .rates import warmup_cosine as warmup_cosine
+from .rates import warmup_linear as warmup_linear
 from .rates import warmup_stable_decay as warmup_stable_decay
 from .run import Fit as Fit
 from .run import Run as Run
+from .run_length import RunLength as RunLength
 from .state import State as State
 from .step import init_state as init_state
 from .step import make_eval_step as make_eval_step

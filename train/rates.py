@@ -8,12 +8,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import optax
+
 import jaxcore.numpy as jnp
 from jaxcore import tree
 
+from .arguments import check_choice, check_counts
 from .errors import TrainError, explain
 from .optimizer import Schedule
+from .run_length import Part, RunLength
 from .task import Task
+from .units import Fraction, Unit
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,7 @@ class OfRun:
     """A schedule that is made once the number of steps is known; `fit` knows it.
 
     Attributes:
-      make: `total steps -> (count -> rate)`.
+      make: `total steps -> (count -> rate)`; what `fit` gives it is a `RunLength`.
     """
 
     make: Callable[[int], Schedule]
@@ -38,7 +43,7 @@ class OfRun:
 
 
 def one_cycle(
-    peak: float, *, warmup: float = 0.3, div: float = 25.0, final_div: float = 1e4
+    peak: float, *, warmup: Part = 0.3, div: float = 25.0, final_div: float = 1e4
 ) -> OfRun:
     """Up to `peak` in the part `warmup` of the run, then down, both along a cosine.
 
@@ -51,7 +56,7 @@ def one_cycle(
     """
 
     def make(total: int) -> Schedule:
-        turn = max(1.0, warmup * total - 1)
+        turn = max(1.0, _steps(total, warmup) - 1)
 
         def rate(count: Any) -> Any:
             up = _cosine(peak / div, peak, count / turn)
@@ -63,62 +68,122 @@ def one_cycle(
     return OfRun(make)
 
 
-def warmup_stable_decay(
-    peak: float, *, warmup: float = 0.05, decay: float = 0.2, final: float = 0.0
-) -> OfRun:
-    """Linear warm-up, a constant `peak`, and a linear decay to `final` in the last part.
+def warmup_constant(peak: float, *, warmup: Part = 0.05) -> OfRun:
+    """Linear warm-up in the part `warmup` of the run (or `Steps`, `Epochs` ...), then `peak`.
 
-    >>> rate = warmup_stable_decay(1.0, warmup=0.1, decay=0.5).make(10)
-    >>> [round(float(rate(i)), 2) for i in (0, 1, 5, 10)]
-    [0.0, 1.0, 1.0, 0.0]
+    >>> from jaxcore import train
+    >>> rate = warmup_constant(1.0, warmup=train.Steps(4)).make(10)
+    >>> [round(float(rate(i)), 2) for i in (0, 1, 4, 10)]
+    [0.0, 0.25, 1.0, 1.0]
+    """
+    return OfRun(lambda total: _warmed(peak, _steps(total, warmup), lambda count: peak))
+
+
+def warmup_linear(
+    peak: float, *, warmup: Part = 0.05, final: float = 0.0, power: float = 1.0
+) -> OfRun:
+    """Linear warm-up to `peak`, then straight down to `final` at the run's end.
+
+    With another `power` it falls as `(1 - part)^power`.
+
+    >>> rate = warmup_linear(1.0, warmup=0.2).make(10)
+    >>> [round(float(rate(i)), 2) for i in (0, 1, 2, 6, 10)]
+    [0.0, 0.5, 1.0, 0.5, 0.0]
     """
 
     def make(total: int) -> Schedule:
-        rise, fall = warmup * total, decay * total
-
-        def rate(count: Any) -> Any:
-            up = jnp.minimum(1.0, count / max(rise, 1e-9))
-            down = jnp.clip((total - count) / max(fall, 1e-9), 0.0, 1.0)
-            return peak * up * down + final * (1 - down)
-
-        return rate
+        rise = _steps(total, warmup)
+        return _warmed(
+            peak,
+            rise,
+            lambda count: final + (peak - final) * (1 - _part(count, rise, total)) ** power,
+        )
 
     return OfRun(make)
 
 
-def warmup_cosine(peak: float, *, warmup: float = 0.05, final: float = 0.0) -> OfRun:
+def warmup_cosine(
+    peak: float, *, warmup: Part = 0.05, final: float = 0.0, cycles: int = 1
+) -> OfRun:
     """Linear warm-up to `peak`, then a cosine down to `final` at the run's end.
+
+    With several `cycles` it jumps back to `peak` between them (Loshchilov & Hutter 2017,
+    https://arxiv.org/abs/1608.03983).
 
     >>> rate = warmup_cosine(1.0, warmup=0.1, final=0.1).make(10)
     >>> [round(float(rate(i)), 2) for i in (0, 1, 10)]
     [0.0, 1.0, 0.1]
     """
+    check_counts(1, cycles=cycles)
 
     def make(total: int) -> Schedule:
-        rise = warmup * total
+        rise = _steps(total, warmup)
 
-        def rate(count: Any) -> Any:
-            down = _cosine(peak, final, (count - rise) / max(1e-9, total - rise))
-            return jnp.where(count < rise, peak * count / max(rise, 1e-9), down)
+        def down(count: Any) -> Any:
+            part = _part(count, rise, total)
+            part = jnp.where(part < 1, part * cycles % 1, 1.0) if cycles > 1 else part
+            return _cosine(peak, final, part)
 
-        return rate
+        return _warmed(peak, rise, down)
 
     return OfRun(make)
 
 
-def inverse_sqrt(peak: float, *, warmup: int) -> Schedule:
+def warmup_stable_decay(
+    peak: float,
+    *,
+    warmup: Part = 0.05,
+    decay: Part = 0.2,
+    final: float = 0.0,
+    shape: str = "linear",
+) -> OfRun:
+    """Linear warm-up, a constant `peak`, and a decay to `final` in the last part.
+
+    It decays along a line, a "cosine", or as one minus a root ("sqrt"; Hägele et al. 2024,
+    https://arxiv.org/abs/2405.18392).
+
+    >>> rate = warmup_stable_decay(1.0, warmup=0.1, decay=0.5).make(10)
+    >>> [round(float(rate(i)), 2) for i in (0, 1, 5, 10)]
+    [0.0, 1.0, 1.0, 0.0]
+    """
+    check_choice(("linear", "cosine", "sqrt"), "leave it out for a line.", shape=shape)
+
+    def make(total: int) -> Schedule:
+        rise, fall = _steps(total, warmup), _steps(total, decay, "decay")
+
+        def down(count: Any) -> Any:
+            part = _part(count, total - fall, total)
+            left = {
+                "linear": 1 - part,
+                "cosine": (1 + jnp.cos(jnp.pi * part)) / 2,
+                "sqrt": 1 - jnp.sqrt(part),
+            }[shape]
+            return final + (peak - final) * left
+
+        return _warmed(peak, rise, down)
+
+    return OfRun(make)
+
+
+def inverse_sqrt(peak: float, *, warmup: int | Unit | Fraction) -> Any:
     """Linear warm-up over `warmup` steps, then `peak · sqrt(warmup / count)`.
+
+    A number of steps gives the schedule itself, another unit an `OfRun`.
 
     >>> rate = inverse_sqrt(1.0, warmup=100)
     >>> [round(float(rate(i)), 2) for i in (50, 100, 400)]
     [0.5, 1.0, 0.5]
     """
 
-    def rate(count: Any) -> Any:
-        later = jnp.sqrt(warmup / jnp.maximum(count, 1))
-        return peak * jnp.where(count < warmup, count / warmup, later)
+    def make(rise: float) -> Schedule:
+        return _warmed(
+            peak, rise, lambda count: peak * jnp.sqrt(rise / jnp.maximum(count, max(rise, 1)))
+        )
 
-    return rate
+    if isinstance(warmup, int):
+        check_counts(1, warmup=warmup)
+        return make(warmup)
+    return OfRun(lambda total: make(_steps(total, warmup)))
 
 
 def discriminative(globs: tuple[str, ...], low: float, high: float) -> dict[str, float]:
@@ -146,8 +211,26 @@ def decays(params: Any) -> Any:
     return tree.map(lambda leaf: leaf.ndim > 1, params)
 
 
-def resolve_rates(task: Task, total_steps: int | None) -> Task:
-    """`task` with its schedules over the whole run made for `total_steps`.
+def adamw(
+    learning_rate: Any, *, weight_decay: float = 0.01, mask: Any = decays, **settings: Any
+) -> optax.GradientTransformation:
+    """`optax.adamw` as PyTorch's users know it, but that biases and scales do not decay.
+
+    `optax.adamw` itself decays them, with weight_decay=1e-4.
+
+    >>> import numpy as np
+    >>> tx = adamw(0.1, weight_decay=0.5)
+    >>> params = {"kernel": np.ones((1, 1), np.float32), "bias": np.ones(1, np.float32)}
+    >>> still = {"kernel": np.zeros((1, 1), np.float32), "bias": np.zeros(1, np.float32)}
+    >>> updates, _ = tx.update(still, tx.init(params), params)
+    >>> float(updates["kernel"][0, 0]) < 0, float(updates["bias"][0])
+    (True, 0.0)
+    """
+    return optax.adamw(learning_rate, weight_decay=weight_decay, mask=mask, **settings)
+
+
+def resolve_rates(task: Task, length: RunLength | None) -> Task:
+    """`task` with its schedules over the whole run made for its length.
 
     Raises:
       TrainError: there is such a schedule, and the number of steps is not known.
@@ -155,17 +238,33 @@ def resolve_rates(task: Task, total_steps: int | None) -> Task:
     rates: Mapping[str, Any] = task.lr if isinstance(task.lr, Mapping) else {"": task.lr}
     if not any(isinstance(rate, OfRun) for rate in rates.values()):
         return task
-    if total_steps is None:
+    if length is None:
         raise TrainError(
             explain(
                 "The learning rate's schedule needs the number of steps of the run.",
                 got="`until` in another unit, or data of unknown length",
-                expected="until=Steps(n), or Epochs(n) of data that has a length",
+                expected="until=Steps(n); of data that has a length Epochs(n), too; of ArrayData "
+                "and ExampleData Samples(n) and Tokens(n)",
                 fix="write until=Steps(n), or lr=schedule.make(total_steps).",
             )
         )
-    made = {g: r.make(total_steps) if isinstance(r, OfRun) else r for g, r in rates.items()}
+    made = {g: r.make(length) if isinstance(r, OfRun) else r for g, r in rates.items()}
     return dataclasses.replace(task, lr=made if isinstance(task.lr, Mapping) else made[""])
+
+
+def _steps(total: int, part: Part, name: str = "warmup") -> float:
+    length = total if isinstance(total, RunLength) else RunLength(total)
+    return length.steps_of(name, part)
+
+
+def _warmed(peak: float, rise: float, after: Schedule) -> Schedule:
+    """A line up to `peak` over `rise` steps, and then `after`."""
+    return lambda count: jnp.where(count < rise, peak * count / max(rise, 1e-9), after(count))
+
+
+def _part(count: Any, begin: float, end: float) -> Any:
+    """How far `count` is from `begin` to `end`, in [0, 1]."""
+    return jnp.clip((count - begin) / max(1e-9, end - begin), 0.0, 1.0)
 
 
 def _cosine(begin: float, end: float, part: Any) -> Any:

@@ -44,6 +44,7 @@ from .prefetch import prefetch
 from .rates import resolve_rates
 from .resume import abstract_state, checkpoint_to_resume, need_dir, plan_epoch, restore_run
 from .run import Fit, Run
+from .run_length import length_of
 from .saving import Saver
 from .state import State
 from .step import init_state, make_eval_step, make_predict_step
@@ -233,7 +234,9 @@ class Trainer(Keywords):
             intervals += [callback.every for callback in callbacks]
             if any(isinstance(every, Tokens) for every in intervals):
                 run.counts_tokens = True
-            first = Plan(resolve_rates(task, run.total_steps), self.accumulate)
+            first = Plan(
+                resolve_rates(task, length_of(run, self.buckets is not None)), self.accumulate
+            )
             pending = self._begin(run, first, callbacks, resume, state)
             if run.resumed_from is None and run.stop_reason is None:
                 self._try_validation(task, run.state, val_sources)
