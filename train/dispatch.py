@@ -98,6 +98,10 @@ class Dispatcher:
                 return items
         return [self._queue.popleft() if self._queue else next(self._feed)]
 
+    def has(self, count: int) -> bool:
+        """Whether a call of so many steps has been made under the current plan, and so compiled."""
+        return count in self._made
+
     def __call__(self, state: State, items: list[Feed]) -> tuple[State, dict[str, Metric]]:
         """Make the steps of `items` in one call."""
         if len(items) == 1:

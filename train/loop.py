@@ -68,7 +68,7 @@ class Loop:
         step.use(run.plan)
         saved_step = run.step if run.resumed_from else -1
         began = time.perf_counter() - run.seconds
-        logged_seconds, logged_step = run.seconds, run.step
+        logged_seconds, logged_step, compiled = run.seconds, run.step, 0.0
         started: list[Callback] = []
 
         try:
@@ -88,7 +88,7 @@ class Loop:
                 run.before = run.position
                 with phases("data"):
                     items = step.take(self._wanted(run) if step.steps_per_call > 1 else 1)
-                with phases("dispatch"):
+                with phases("dispatch" if step.has(len(items)) else "compile"):
                     run.state, metrics = step(run.state, items)
                 if len(pending) == 256:  # a long interval must not hoard buffers
                     pending = [merge_metrics(pending)]
@@ -107,7 +107,9 @@ class Loop:
                     with phases("device"):
                         totals = merge_metrics(pending)  # waits for the device
                     run.seconds = time.perf_counter() - began
-                    elapsed = run.seconds - logged_seconds
+                    compiling = phases.seconds.get("compile", 0.0)
+                    elapsed = run.seconds - logged_seconds - (compiling - compiled)
+                    compiled = compiling
                     row: Row = {"step": run.step, "epoch": run.epoch}
                     for name in sorted(totals, key=_rank):
                         row |= columns(name, totals[name])

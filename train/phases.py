@@ -8,9 +8,9 @@ from time import perf_counter
 class Phases:
     """Seconds spent in each phase of a run.
 
-    The loop's phases are "data" (waiting for batches), "dispatch" (tracing, compiling, and handing
-    steps to the device), "device" (waiting for it at a log point), "validate", "callbacks",
-    "checkpoint".
+    The loop's phases are "data" (waiting for batches), "compile" (the first call of each step, in
+    which it is traced and compiled), "dispatch" (the other calls), "device" (waiting for it at a
+    log point), "validate", "callbacks", "checkpoint".
 
     >>> phases = Phases()
     >>> with phases("data"):
