@@ -7,7 +7,6 @@ import dataclasses
 import gc
 
 from benchmarks import gpt
-from benchmarks.gpt_step import lowering, plain
 from benchmarks.harness import OURS, PEER, Row, row, stopwatch
 from benchmarks.sides import SIDES
 
@@ -24,8 +23,9 @@ def run() -> list[Row]:
         for round_ in range(ROUNDS if layers == 12 else 2):
             # A width of its own each time, so that nothing is counted already.
             sized = dataclasses.replace(config, width=config.width + 4 * (round_ + 1))
+            work = gpt.work(sized)
             for side in SIDES:
-                lowered = lowering(side, sized, plain(side))()
+                lowered = work.jitted(side).lower(work.state, work.batch)
                 samples[side.name].append(stopwatch(lowered.cost_analysis))
                 del lowered
             gc.collect()

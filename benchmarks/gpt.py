@@ -1,17 +1,23 @@
 """A plain GPT and its AdamW training step, written once over either array namespace.
 
 Parameters are nested dicts, layers a Python loop: what a person writes first. ``call_block`` says
-how a block is called: directly, as a module of ours calls it, or through a nested ``jit``.
+how a block is called: directly, as a module of ours calls it, or through a nested ``jit``. Blocks
+that are stacked are scanned.
 """
 
+import dataclasses
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy
-import optax
 
-from benchmarks.sides import Side
+from benchmarks.harness import PEER, Row
+from benchmarks.peers import Advance, torch_training
+from benchmarks.sides import SIDES, Side
+from benchmarks.work import Step, Work, measure, stepping, training, training_state
 
 Params = dict[str, Any]
 CallBlock = Callable[[Callable[..., Any], Params, Any], Any]
@@ -27,6 +33,7 @@ class Config:
     vocabulary: int = 256
     batch: int = 8
     length: int = 32
+    dtype: str = "float32"
 
 
 def init(config: Config) -> Params:
@@ -98,10 +105,14 @@ def loss_function(side: Side, config: Config, call_block: CallBlock) -> Callable
 
     def loss(params: Params, batch: Any) -> Any:
         inputs, targets = batch[:, :-1], batch[:, 1:]
+        params = side.tree.map(lambda p: p.astype(config.dtype), params)
         x = params["embed"][inputs] + params["position"]
-        for i in range(config.layers):
-            x = call_block(block, params[f"block_{i}"], x)
-        logits = norm(params["norm"], x) @ params["head"]
+        if "blocks" in params:
+            x, _ = side.lax.scan(lambda x, p: (block(p, x), None), x, params["blocks"])
+        else:
+            for i in range(config.layers):
+                x = call_block(block, params[f"block_{i}"], x)
+        logits = (norm(params["norm"], x) @ params["head"]).astype("float32")
         logits = logits - np.max(logits, axis=-1, keepdims=True)
         picked = np.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
         return np.mean(np.log(np.sum(np.exp(logits), axis=-1)) - picked)
@@ -109,21 +120,81 @@ def loss_function(side: Side, config: Config, call_block: CallBlock) -> Callable
     return loss
 
 
-def training_step(side: Side, config: Config, call_block: CallBlock) -> Callable[..., Any]:
-    """Build ``step(state, tokens) -> (state, loss)``, compiled with its state donated."""
-    optimiser = optax.adamw(1e-3)
-    loss = loss_function(side, config, call_block)
+def torch_loss(config: Config) -> Callable[..., Any]:
+    """The same loss in PyTorch, with its fused attention, norm and cross-entropy."""
 
-    def step(state: tuple[Params, Any], batch: Any) -> tuple[tuple[Params, Any], Any]:
-        params, moments = state
-        value, gradients = side.value_and_grad(loss)(params, batch)
-        updates, moments = optimiser.update(gradients, moments, params)
-        return (optax.apply_updates(params, updates), moments), value
+    def loss(params: Params, batch: Any) -> Any:
+        from torch.nn import functional
 
-    return side.jit(step, donate_argnums=0)
+        def norm(p: Params, x: Any) -> Any:
+            return functional.layer_norm(x, x.shape[-1:], p["scale"], p["bias"])
+
+        def heads(x: Any, kernel: Any) -> Any:
+            return (x @ kernel.flatten(1)).unflatten(-1, kernel.shape[1:]).transpose(1, 2)
+
+        inputs, targets = batch[:, :-1], batch[:, 1:]
+        x = params["embed"][inputs] + params["position"]
+        for i in range(config.layers):
+            p = params[f"block_{i}"]
+            y = norm(p["norm_1"], x)
+            split = [heads(y, p[name]) for name in ("query", "key", "value")]
+            mixed = functional.scaled_dot_product_attention(*split, is_causal=True)
+            x = x + mixed.transpose(1, 2).flatten(2) @ p["out"].flatten(0, 1)
+            y = norm(p["norm_2"], x) @ p["up"] + p["up_bias"]
+            x = x + functional.gelu(y, approximate="tanh") @ p["down"] + p["down_bias"]
+        logits = norm(params["norm"], x) @ params["head"]
+        return functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+    return loss
+
+
+def stacked(config: Config) -> Params:
+    """The parameters as a hand-written scan wants them: those of all blocks in one."""
+    params = init(config)
+    blocks = [params.pop(f"block_{i}") for i in range(config.layers)]
+    return params | {"blocks": jax.tree.map(lambda *leaves: numpy.stack(leaves), *blocks)}
 
 
 def state(config: Config) -> tuple[Params, Any]:
     """Parameters and optimiser state before the first step."""
-    params = init(config)
-    return params, optax.adamw(1e-3).init(params)
+    return training_state(init(config))
+
+
+def plain(side: Side) -> CallBlock:
+    """A module's call on our side, a plain call on JAX's."""
+    return side.block
+
+
+def nested_jit(side: Side) -> CallBlock:
+    """The same nested ``jit`` on both sides."""
+    jit = functools.lru_cache(side.jit)
+    return lambda block, *args: jit(block)(*args)
+
+
+def work(config: Config, call: Callable[[Side], CallBlock] = plain) -> Work:
+    """The training step, JAX's once more with a scan over stacked blocks, and PyTorch's."""
+
+    def step(side: Side) -> Step:
+        return training(side, loss_function(side, config, call(side)))
+
+    def scanned() -> Advance:
+        side = next(side for side in SIDES if side.name == PEER)
+        twin = Work(step, training_state(stacked(config)), batch)
+        return stepping(twin.jitted(side), twin)
+
+    batch, params = tokens(config), init(config)
+    others = {
+        "JAX's scan": scanned,
+        **torch_training(torch_loss(config), params, batch, dtype=config.dtype),
+    }
+    return Work(step, training_state(params), batch, others)
+
+
+def measured(title: str, config: Config, call: Any = plain, **options: Any) -> list[Row]:
+    """All figures of that step; a width of its own for each trace."""
+
+    def make(k: int) -> Work:
+        return work(dataclasses.replace(config, width=config.width + k * config.heads), call)
+
+    small = dataclasses.replace(config, layers=2, width=config.width // 2)
+    return measure(title, make, compiles=1, warm=work(small, call), **options)

@@ -4,7 +4,7 @@ import gc
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import jax
 
@@ -24,6 +24,7 @@ class Row:
         ratio: Median over the rounds of ours / peer; below 1 ours is faster.
         target: The largest ratio that keeps the promise, or None where there is none.
         unit: What ours and peer are in: seconds or bytes.
+        others: The ratio ours / theirs for each further peer.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Row:
     ratio: float
     target: float | None = None
     unit: str = "s"
+    others: dict[str, float] = field(default_factory=dict)
 
     @property
     def met(self) -> bool | None:
@@ -39,11 +41,23 @@ class Row:
         return None if self.target is None else self.ratio <= self.target
 
 
-def row(name: str, samples: dict[str, list[float]], target: float | None = None) -> Row:
-    """Sum up the rounds of both sides; sample k of one was taken beside sample k of the other."""
-    ours, peer = samples[OURS], samples[PEER]
-    ratio = statistics.median(a / b for a, b in zip(ours, peer, strict=True))
-    return Row(name, statistics.median(ours), statistics.median(peer), ratio, target)
+def row(
+    name: str, samples: dict[str, list[float]], target: float | None = None, unit: str = "s"
+) -> Row:
+    """Sum up the rounds of all sides.
+
+    Sample k of one was taken beside sample k of another; where a peer has one sample only, the last
+    of ours was taken beside it.
+    """
+    ours = samples[OURS]
+
+    def ratio(peer: str) -> float:
+        theirs = samples[peer]
+        return statistics.median(a / b for a, b in zip(ours[-len(theirs) :], theirs, strict=True))
+
+    others = {peer: ratio(peer) for peer in samples if peer not in (OURS, PEER)}
+    median = statistics.median
+    return Row(name, median(ours), median(samples[PEER]), ratio(PEER), target, unit, others)
 
 
 def stopwatch(thunk: Thunk) -> float:
@@ -85,21 +99,24 @@ def repeated(
     target: float | None = None,
     rounds: int = 31,
     seconds: float = 0.02,
+    limit: float = 60.0,
 ) -> Row:
-    """Measure calls too short for a clock: each sample is the mean over a batch of calls.
+    """Measure calls that may be too short for a clock: a sample is the mean over a batch of calls.
 
     Args:
         name: The row's name.
         sides: What to call, by side; each is called a few times first, to warm it up.
         target: The largest ratio that keeps the promise.
         rounds: How many batches of each side.
-        seconds: About how long one batch of the slower side takes.
+        seconds: About how long one batch of the slowest side takes.
+        limit: About how many seconds that side may take in all; five rounds are taken anyhow.
     """
     for thunk in sides.values():
         for _ in range(3):
             jax.block_until_ready(thunk())
-    slowest = max(min(stopwatch(thunk) for _ in range(5)) for thunk in sides.values())
+    slowest = max(min(stopwatch(thunk) for _ in range(3)) for thunk in sides.values())
     calls = max(1, round(seconds / slowest))
+    rounds = min(rounds, max(5, round(limit / (calls * slowest))))
 
     def batch(thunk: Thunk) -> Thunk:
         def run() -> object:

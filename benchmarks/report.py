@@ -14,7 +14,7 @@ import rich.table
 
 from benchmarks.harness import Row
 
-COLUMNS = ("measured", "jaxcore", "jax", "jaxcore / jax", "promised")
+COLUMNS = ("measured", "jaxcore", "jax", "jaxcore / jax", "promised", "jaxcore / others")
 UNITS = {
     "s": (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)),
     "B": (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)),
@@ -37,7 +37,8 @@ def cells(row: Row) -> tuple[str, ...]:
     """Return the texts of one line, column by column."""
     promised = "" if row.target is None else f"≤ {row.target:.3g}"
     ours, peer = amount(row.ours, row.unit), amount(row.peer, row.unit)
-    return row.name, ours, peer, f"{row.ratio:.2f}", promised
+    others = ", ".join(f"{name} {ratio:.2f}" for name, ratio in row.others.items())
+    return row.name, ours, peer, f"{row.ratio:.2f}", promised, others
 
 
 def terminal_table(rows: list[Row]) -> rich.table.Table:
@@ -45,8 +46,8 @@ def terminal_table(rows: list[Row]) -> rich.table.Table:
     table = rich.table.Table(*COLUMNS)
     for line in rows:
         style = {None: "", True: "green", False: "red"}[line.met]
-        *first, ratio, promised = cells(line)
-        table.add_row(*first, f"[{style}]{ratio}[/]" if style else ratio, promised)
+        *first, ratio, promised, others = cells(line)
+        table.add_row(*first, f"[{style}]{ratio}[/]" if style else ratio, promised, others)
     return table
 
 

@@ -12,9 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import jax
-
-from benchmarks import gpt, gpt_step
+from benchmarks import gpt
 from benchmarks.harness import OURS, PEER, Row, row, stopwatch
 from benchmarks.sides import SIDES
 
@@ -26,10 +24,8 @@ TO_FIRST, TO_PEER = 1 / 5, 1 / 2
 def first_step(name: str, layers: int) -> float:
     """Return the seconds that the first step of this process takes."""
     (side,) = (side for side in SIDES if side.name == name)
-    config = gpt.Config(layers=layers)
-    state, batch = jax.device_put((gpt.state(config), gpt.tokens(config)))
-    jax.block_until_ready(state)
-    step = gpt.training_step(side, config, gpt_step.plain(side))
+    work = gpt.work(gpt.Config(layers=layers))
+    (state, batch), step = work.arguments(), work.jitted(side)
     return stopwatch(lambda: step(state, batch)[1])
 
 

@@ -1,7 +1,6 @@
-"""The two sides that every case runs: the same functions, over another namespace."""
+"""The two sides that every case runs: the same functions, over another library."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -13,26 +12,29 @@ import jaxcore.numpy
 from benchmarks.harness import OURS, PEER
 
 
-@dataclass(frozen=True)
 class Side:
-    """A library under measurement.
+    """A library under measurement, under the names that both have.
 
     Attributes:
         name: The side's name in the results.
-        np: Its array namespace.
-        jit: Its compiled call.
-        grad: Its gradient.
-        value_and_grad: Its value and gradient.
+        np, lax, random: Its namespaces.
+        tree: Its functions of trees.
+        jit, grad, value_and_grad, vmap, hessian: Its transformations.
     """
 
-    name: str
-    np: ModuleType
-    jit: Callable[..., Any]
-    grad: Callable[..., Any]
-    value_and_grad: Callable[..., Any]
+    def __init__(self, name: str, library: ModuleType) -> None:
+        self.name = name
+        self.np, self.lax, self.random = library.numpy, library.lax, library.random
+        self.tree = library.tree
+        self.jit, self.vmap = library.jit, library.vmap
+        self.grad, self.value_and_grad = library.grad, library.value_and_grad
+        self.hessian = library.hessian
+
+    def block(self, fn: Callable[..., Any], *args: Any) -> Any:
+        """Call one of a model's equal layers: ours as a module does it, JAX's as its users do."""
+        if self.name == OURS:
+            return jaxcore.block(fn, *args, name="block")
+        return fn(*args)
 
 
-SIDES = (
-    Side(OURS, jaxcore.numpy, jaxcore.jit, jaxcore.grad, jaxcore.value_and_grad),
-    Side(PEER, jax.numpy, jax.jit, jax.grad, jax.value_and_grad),
-)
+SIDES = (Side(OURS, jaxcore), Side(PEER, jax))

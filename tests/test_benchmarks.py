@@ -1,36 +1,108 @@
 """The benchmarks do what they say: both sides train alike, and a ratio is a ratio."""
 
+import dataclasses
 import xml.etree.ElementTree
 
 import jax
 import numpy as np
 import pytest
 
-from benchmarks import gpt, gpt_step, host_overhead, picture, report, resnet, second_start
+from benchmarks import __main__ as cases
+from benchmarks import (
+    gpt,
+    gpu,
+    host_overhead,
+    libraries,
+    peers,
+    picture,
+    report,
+    resnet,
+    second_start,
+    work,
+)
 from benchmarks.harness import OURS, PEER, Row, in_turns, repeated, row
 from benchmarks.sides import SIDES
+from benchmarks.works import hessian, llama, lstm, mlp, ode, per_example, ppo, vit, wgan
 from jaxcore import nn
 
 pytestmark = pytest.mark.rank_promotion  # the GPT adds its biases as a first draft would
 TINY = gpt.Config(layers=2, width=8, heads=2, vocabulary=11, batch=2, length=5)
 
 
-@pytest.mark.parametrize("call", [gpt_step.plain, gpt_step.nested_jit], ids=lambda f: f.__name__)
-def test_both_sides_take_the_same_step(call):
-    results = {}
-    for side in SIDES:
-        step = gpt.training_step(side, TINY, call(side))
-        (params, _), loss = step(gpt.state(TINY), gpt.tokens(TINY))
-        results[side.name] = (loss, params["block_1"]["up"], params["embed"])
-    for ours, peer in zip(results[OURS], results[PEER], strict=True):
-        np.testing.assert_allclose(ours, peer, rtol=1e-4, atol=2e-5)
+WORKS = {
+    "gpt": lambda: gpt.work(TINY),
+    "gpt, blocks under jit": lambda: gpt.work(TINY, gpt.nested_jit),
+    "mlp": lambda: mlp.work(8, 4, batch=3),
+    "lstm": lambda: lstm.work(4, 3, batch=2, length=3),
+    "llama": lambda: llama.work(16, 4, 2, batch=2, length=5),
+    "vit": lambda: vit.work(8, 2, layers=2, batch=2, size=32),
+    "wgan": lambda: wgan.work(2, batch=3, size=8),
+    "hessian": lambda: hessian.work(3, 2, batch=5),
+    "ode": lambda: ode.work(4, batch=3),
+    "per_example": lambda: per_example.work(2, batch=3, size=8),
+    "libraries, mlp": lambda: libraries.work("mlp", 8),
+    "libraries, lstm": lambda: libraries.work("lstm", 4),
+}
 
 
-def test_lowering_is_timed_on_a_program_never_seen():
-    for side in SIDES:
-        compiled = gpt_step.lowering(side, TINY, gpt_step.plain(side))().compile()
-        _, loss = compiled(gpt.state(TINY), gpt.tokens(TINY))
-        assert 2 < float(loss) < 3  # log 11 = 2.4
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+@pytest.mark.parametrize("name", WORKS)
+def test_all_compute_the_same(name, monkeypatch):
+    work_ = WORKS[name]()
+    monkeypatch.setattr(ode, "STEPS", 3)
+    sides = {side.name: work.stepping(work_.jitted(side), work_) for side in SIDES}
+    peers_ = {name: begin() for name, begin in work_.others.items() if name != "torch.compile"}
+    work.check(sides | peers_)
+    if name.startswith("libraries"):
+        assert {"NNX", "Equinox"} <= set(peers_)
+    before, after = (float(sides[OURS]()) for _ in range(2))
+    assert np.isfinite([before, after]).all() and before != after  # it learns
+
+
+def test_what_does_not_agree_is_no_measurement():
+    with pytest.raises(AssertionError, match="peer and jax do not compute the same"):
+        work.check({PEER: lambda: 1.0, "peer": lambda: 1.1})
+
+
+def test_every_figure_of_a_work_is_taken(monkeypatch):
+    monkeypatch.setattr(work, "WITHOUT", {"torch.compile"})
+    rows = work.measure(
+        "MLP", lambda k: mlp.work(8 + k, 4, batch=3), traces=2, compiles=1, step=2.0
+    )
+    figures = ["trace + lower", "compile", "first step", "temporaries", "step"]
+    assert [row.name for row in rows] == [f"MLP: {figure}" for figure in figures]
+    assert all(row.ours > 0 and row.peer > 0 for row in rows)
+    assert [row.target for row in rows] == [None] * 4 + [2.0] and rows[3].unit == "B"
+
+
+def test_ppo_plays_the_same_on_both_sides(monkeypatch):
+    monkeypatch.setattr(ppo, "STEPS", 3)
+    ours, peer = map(ppo.iteration, SIDES)
+    for _ in range(2):
+        np.testing.assert_allclose(ours(), peer(), rtol=1e-4)
+
+
+def test_the_gpu_section_measures_each_form(monkeypatch):
+    monkeypatch.setattr(gpu, "FORMS", ("rolled",))
+    tiny = dataclasses.replace(gpt.work(dataclasses.replace(TINY, dtype="bfloat16")), others={})
+    rows = gpu.measure("GPT", tiny, items=10, unit="tokens", rounds=3)
+    assert [row.name.partition(" (")[0] for row in rows] == [
+        "GPT, rolled: first step",
+        "GPT, rolled: step",
+    ]
+    assert "tokens/s" in rows[1].name and all(row.ratio > 0 for row in rows)
+    assert gpu.run() == [] or jax.default_backend() == "gpu"
+
+
+def test_every_case_says_what_it_is():
+    assert all(len(line.split()) > 4 for line in cases.described().splitlines())
+
+
+def test_peers_that_are_missing_are_named(monkeypatch):
+    monkeypatch.setattr(peers, "LIBRARIES", ("jax", "no_such_library"))
+    monkeypatch.setattr(peers, "installed", lambda name: name == "jax")
+    assert peers.left_out() == "left out, not installed: no_such_library"
+    assert peers.torch_training(None, {}, ()) == {}
 
 
 def test_the_step_on_the_host_is_the_same_on_both_sides(monkeypatch):
@@ -68,17 +140,20 @@ def test_the_picture_has_a_bar_for_each_row(tmp_path):
 
 
 def test_the_ratio_is_the_median_of_the_rounds():
-    measured = row("case", {OURS: [1.0, 2.0, 30.0], PEER: [2.0, 4.0, 6.0]}, target=0.5)
+    samples = {OURS: [1.0, 2.0, 30.0], PEER: [2.0, 4.0, 6.0], "torch": [10.0]}
+    measured = row("case", samples, target=0.5)
     assert (measured.ours, measured.peer, measured.ratio) == (2.0, 4.0, 0.5)
+    assert measured.others == {"torch": 3.0}  # beside the last of ours
     assert measured.met
 
 
 def test_the_report_shows_and_writes_every_row(tmp_path):
-    rows = [Row("quick", 1.5e-6, 3e-6, 0.5, 0.6), Row("slow", 2.0, 1.0, 2.0)]
-    assert "| quick | 1.50 µs | 3.00 µs | 0.50 | ≤ 0.6 |" in report.markdown_table(rows)
+    rows = [Row("quick", 1.5e-6, 3e-6, 0.5, 0.6, others={"torch": 0.3}), Row("slow", 2.0, 1.0, 2)]
+    line = "| quick | 1.50 µs | 3.00 µs | 0.50 | ≤ 0.6 | torch 0.30 |"
+    assert line in report.markdown_table(rows)
     assert report.terminal_table(rows).row_count == 2
     report.write_json(rows, tmp_path / "deep" / "rows.json")
-    assert '"ratio": 2.0' in (tmp_path / "deep" / "rows.json").read_text()
+    assert '"ratio": 2' in (tmp_path / "deep" / "rows.json").read_text()
 
 
 @pytest.mark.slow
@@ -87,12 +162,11 @@ def test_a_second_process_takes_the_step_sooner(tmp_path):
     assert 0 < second < first
 
 
-def test_the_resnets_have_the_same_variables() -> None:
+@pytest.mark.parametrize("depth", [18, 50])
+def test_the_resnets_have_the_same_variables(depth) -> None:
     images = jax.ShapeDtypeStruct((1, 32, 32, 3), "float32")
     key = jax.random.key(0)
-    ours, twin = (
-        jax.eval_shape(model.init, key, images)
-        for model in (nn.models.resnet18(resnet.CLASSES), resnet.ResNet18())
-    )
+    model = {18: nn.models.resnet18, 50: nn.models.resnet50}[depth](resnet.CLASSES)
+    ours, twin = (jax.eval_shape(m.init, key, images) for m in (model, resnet.ResNet(depth)))
     types = lambda tree: jax.tree.map(lambda x: (x.shape, str(x.dtype)), dict(tree))
     assert types(ours) == types(twin)

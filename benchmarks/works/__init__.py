@@ -1,0 +1,1 @@
+"""Works that ours and JAX's run from the same code, one a file."""
