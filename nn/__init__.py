@@ -3,15 +3,16 @@
 - `Module`: `module`, made by `construct`; what surrounds a call: `scope`, `state`, `running`;
   `init`: `initialize`; equality: `equality`; arguments: `arrays`; what crosses `jit` and `grad`:
   `threaded`; compute dtypes: `dtypes`; `errors`
-- layers: `linear`, `contraction`; `convolution`, `separable`; `pooling`, `adaptive_pooling`,
-  `resizing`, `shapes`; `normalization`, `group_normalization`, `stochastic`; `attention`,
-  on `dot_product` and `fused`; `positions`; `recurrent` and `lstm` (cells), `rnn`; `containers`,
-  `graph`; `reparametrization` (layers with other parameters than they have)
+- layers: `linear`, `contraction`, `experts`; `convolution`, `separable`, `blocks`; `pooling`,
+  `unpooling`, `adaptive_pooling`, `resizing`, `grids`, `shapes`; `normalization`,
+  `group_normalization`, `stochastic`; `attention`, on `dot_product` and `fused`; `transformer`;
+  `positions`; `recurrent` and `lstm` (cells), `rnn`; `containers`, `graph`; `reparametrization`
+  (layers with other parameters than they have)
 - whole models: `models`; their weights in files: `weights` (`load`, `save`); texts: `generation`,
   `beams`
 - forms: `repeat` (`Repeat`: one block many times), `vmap` (`Vmap`: many copies side by side), both
   on `lift`; `remat` (`Remat`: computes a block again in the backward pass)
-- functions: `activations`; namespaces: `initializers`, `losses`, `metrics`
+- functions: `activations`, `choices`; namespaces: `initializers`, `losses`, `metrics`
 - parameter trees: `filters` (`partition`, `merge`), `sharding`; models taken apart: `surgery`;
   tables: `summary`, `display`; layers by the names of other libraries: `other_names`
 
@@ -71,6 +72,8 @@ from .adaptive_pooling import (
     global_max_pool,
 )
 from .attention import MultiHeadAttention, MultiHeadDotProductAttention, SelfAttention
+from .blocks import ConvNormAct
+from .choices import activation, gumbel_softmax, multi_hot
 from .containers import BatchApply, Parallel, Residual, Sequential
 from .contraction import MLP, Bilinear, Einsum, GatedMLP, Maxout, PReLU, Scale
 from .convolution import Conv, ConvTranspose
@@ -92,11 +95,13 @@ from .errors import (
     UnboundModuleError,
     WeightsError,
 )
+from .experts import MixtureOfExperts
 from .filters import merge, partition
 from .generation import generate
 from .graph import Graph, Input, Lambda, Symbol
+from .grids import affine_grid, grid_sample
 from .group_normalization import GroupNorm, InstanceNorm, local_response_norm, normalize
-from .linear import Dense, DenseGeneral, Embed
+from .linear import Dense, DenseGeneral, Embed, EmbeddingBag
 from .lstm import ConvLSTMCell, LSTMCell, OptimizedLSTMCell
 from .module import Module
 from .normalization import BatchNorm, LayerNorm, RMSNorm
@@ -123,6 +128,13 @@ from .shapes import Flatten, Pad, Reshape, fold, unfold
 from .sharding import shardings
 from .stochastic import AlphaDropout, Dropout, DropPath, GaussianDropout, GaussianNoise
 from .surgery import features, replace, with_input_channels
+from .transformer import (
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
+)
+from .unpooling import max_pool_with_indices, max_unpool
 from .vmap import Vmap
 from .weights import load, save
 
@@ -135,6 +147,7 @@ __all__ = [
     "Conv",
     "ConvLSTMCell",
     "ConvLocal",
+    "ConvNormAct",
     "ConvTranspose",
     "Dense",
     "DenseGeneral",
@@ -143,6 +156,7 @@ __all__ = [
     "Dropout",
     "Einsum",
     "Embed",
+    "EmbeddingBag",
     "Flatten",
     "GRUCell",
     "GatedMLP",
@@ -163,6 +177,7 @@ __all__ = [
     "Maxout",
     "MissingRngError",
     "MissingVariableError",
+    "MixtureOfExperts",
     "Module",
     "ModuleError",
     "MultiHeadAttention",
@@ -189,15 +204,21 @@ __all__ = [
     "SpectralNorm",
     "StackedCells",
     "Symbol",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "UnboundModuleError",
     "Upsample",
     "Variable",
     "Vmap",
     "WeightNorm",
     "WeightsError",
+    "activation",
     "adaptive_avg_pool",
     "adaptive_max_pool",
     "adaptive_pool",
+    "affine_grid",
     "alibi_bias",
     "alibi_slopes",
     "avg_pool",
@@ -216,6 +237,8 @@ __all__ = [
     "global_avg_pool",
     "global_max_pool",
     "glu",
+    "grid_sample",
+    "gumbel_softmax",
     "hard_sigmoid",
     "hard_silu",
     "hard_swish",
@@ -235,11 +258,14 @@ __all__ = [
     "make_attention_mask",
     "make_causal_mask",
     "max_pool",
+    "max_pool_with_indices",
+    "max_unpool",
     "merge",
     "metrics",
     "min_pool",
     "mish",
     "models",
+    "multi_hot",
     "normalize",
     "one_hot",
     "partition",

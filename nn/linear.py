@@ -199,11 +199,14 @@ class Embed(Module):
         )
 
     def __call__(self, indices: Array) -> Array:
+        return self._looked_up(indices)
+
+    def _looked_up(self, indices: Any) -> Array:
         indices = as_array(indices)
         if not jnp.issubdtype(indices.dtype, jnp.integer):
             raise InputError(
-                f"{where(self.path, 'Embed')}: the indices have dtype {indices.dtype}. Expected "
-                "integers. Fix: x.astype(jnp.int32)."
+                f"{where(self.path, type(self).__name__)}: the indices have dtype {indices.dtype}. "
+                "Expected integers. Fix: x.astype(jnp.int32)."
             )
         (table,) = promote(self.compute_dtype, self._table())
         return jnp.take(table, indices, axis=0)
@@ -212,3 +215,53 @@ class Embed(Module):
         """Scores of every entry of the table: ``query @ embedding.T``."""
         query, table = promote(self.compute_dtype, query, self._table())
         return lax.dot_general(query, table, (((query.ndim - 1,), (1,)), ((), ())))
+
+
+class EmbeddingBag(Embed):
+    """The vectors of several indices together: integers ``(..., n) -> (..., features)``.
+
+    `mode` says how: "mean", "sum" or "max"; a bag without indices gives zeros. Parameters are those
+    of `Embed`.
+
+    Args:
+      mode: above.
+      padding_index: an index that stands for nothing.
+
+    Of a call:
+      weights: factors of the vectors, of the indices' shape, for "sum" (and "mean", where they are
+        divided by the number of indices all the same).
+
+    PyTorch's ``EmbeddingBag``, whose bags of different lengths are rows filled up with
+    ``padding_idx``.
+
+    >>> import jaxcore.numpy as jnp
+    >>> from jaxcore import nn, random
+    >>> bag = nn.EmbeddingBag(10, 4, padding_index=0)
+    >>> bag.init_with_output(random.key(0), jnp.array([[1, 7, 7], [2, 0, 0]]))[0].shape
+    (2, 4)
+    """
+
+    mode: str = "mean"
+    padding_index: int | None = None
+
+    def __call__(self, indices: Array, weights: Array | None = None) -> Array:
+        indices = need_rank(self, indices, 1, "(..., n)")
+        if self.mode not in ("mean", "sum", "max"):
+            raise InputError(
+                f"{where(self.path, 'EmbeddingBag')}: mode={self.mode!r}. Expected 'mean', 'sum' "
+                "or 'max'."
+            )
+        vectors = self._looked_up(indices)
+        real = jnp.ones(indices.shape, bool)
+        if self.padding_index is not None:
+            real = indices != self.padding_index
+        if self.mode == "max":
+            best = jnp.where(real[..., None], vectors, -jnp.inf).max(-2, initial=-jnp.inf)
+            return jnp.where(real.any(-1)[..., None], best, 0)
+        factors = real.astype(vectors.dtype)
+        if weights is not None:
+            factors = factors * as_array(weights, vectors.dtype)
+        total = jnp.einsum("...nf,...n->...f", vectors, factors)
+        if self.mode == "sum":
+            return total
+        return total / jnp.maximum(real.sum(-1), 1)[..., None].astype(total.dtype)

@@ -14,6 +14,7 @@ PyTorch's and Keras's losses average at once, over all elements: ``reduce(loss)`
 
 from .classification import (
     binary_cross_entropy,
+    distillation,
     hinge,
     kl_divergence,
     multiclass_hinge,
@@ -54,6 +55,7 @@ from .similarity import (
     pairwise_distance,
     triplet_margin,
 )
+from .vocabulary import linear_cross_entropy
 from .weights import l1, l2
 
 __all__ = [
@@ -67,6 +69,7 @@ __all__ = [
     "cosine_similarity",
     "ctc",
     "dice",
+    "distillation",
     "gaussian_kl",
     "gaussian_nll",
     "hinge",
@@ -74,6 +77,7 @@ __all__ = [
     "kl_divergence",
     "l1",
     "l2",
+    "linear_cross_entropy",
     "log_cosh",
     "margin_ranking",
     "multiclass_hinge",

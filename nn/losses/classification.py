@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jaxcore.numpy as jnp
-from jaxcore import Array
+from jaxcore import Array, lax
 
 from ..activations import log_softmax, one_hot, softplus
 from ..dtypes import at_least_float32
@@ -262,6 +262,25 @@ def kl_divergence(log_predictions: Any, targets: Any, axis: int = -1) -> Array:
     log_predictions, targets = pair("kl_divergence", log_predictions, targets)
     log_targets = jnp.log(jnp.where(targets > 0, targets, 1.0))
     return jnp.sum(targets * (log_targets - jnp.where(targets > 0, log_predictions, 0.0)), axis)
+
+
+def distillation(
+    logits: Any, teacher_logits: Any, temperature: float = 1.0, axis: int = -1
+) -> Array:
+    """``T² · KL(softmax(teacher / T), softmax(logits / T))``: ``(..., classes) -> (...)``.
+
+    No gradient goes to the teacher. The factor keeps the gradient's size as T grows.
+
+    Hinton et al. 2015, https://arxiv.org/abs/1503.02531; Keras's ``LogitsDistillation``.
+
+    >>> import jaxcore.numpy as jnp
+    >>> float(distillation(jnp.array([1.0, 2.0]), jnp.array([3.0, 4.0]), temperature=2.0))
+    0.0
+    """
+    logits, teacher = pair("distillation", logits, teacher_logits, "teacher_logits")
+    target = lax.stop_gradient(log_softmax(teacher / temperature, axis))
+    logp = log_softmax(logits / temperature, axis)
+    return temperature**2 * jnp.sum(jnp.exp(target) * (target - logp), axis)
 
 
 def hinge(scores: Any, labels: Any) -> Array:

@@ -21,6 +21,7 @@ LOGITS, LABELS = normal(5, 4), jnp.array([0, 3, 1, 2, 3])
 PROBABILITIES = jax.nn.softmax(normal(5, 4) * 2)
 BINARY = jnp.asarray(np.random.default_rng(3).integers(0, 2, (5, 4)), jnp.float32)
 WEIGHTS = jnp.array([0.5, 1.0, 2.0, 3.0])
+KERNEL = normal(4, 4)
 PADDINGS = (
     (jnp.arange(7)[None] >= jnp.array([7, 6, 3, 5])[:, None]).astype(jnp.float32),
     (jnp.arange(3)[None] >= jnp.array([3, 3, 2, 0])[:, None]).astype(jnp.float32),
@@ -242,6 +243,16 @@ LOSSES = {
         lambda x, y: tversky(jax.nn.sigmoid(x), y, 0.5, 0.5),
         (LOGITS, BINARY),
     ),
+    "distillation": (
+        lambda x, y: L.distillation(x, y, 2.0),
+        lambda x, y: 4 * optax.kl_divergence(jax.nn.log_softmax(x / 2), jax.nn.softmax(y / 2)),
+        (LOGITS, PROBABILITIES * 3),
+    ),
+    "linear": (
+        lambda x, y: L.linear_cross_entropy(x, KERNEL, y, WEIGHTS, chunk=3),
+        lambda x, y: optax.softmax_cross_entropy_with_integer_labels(x @ KERNEL + WEIGHTS[None], y),
+        (LOGITS, LABELS),
+    ),
     "ctc": (
         lambda x, y: L.ctc(x, PADDINGS[0], y, PADDINGS[1]),
         lambda x, y: optax.ctc_loss(x, PADDINGS[0], y, PADDINGS[1]),
@@ -264,6 +275,37 @@ def test_losses():
         for a, b in zip(got[name], expected[name], strict=True):
             assert a.shape == b.shape, name
             np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5, err_msg=name)
+
+
+def test_a_linear_layer_and_its_loss_hold_no_logits():
+    x, kernel, bias = normal(2, 3, 4), normal(4, 7), normal(7)
+    labels = jnp.array([[0, 3, 6], [1, 1, 5]])
+    options = {"label_smoothing": 0.1, "ignore_index": 1}
+
+    def fused(x, kernel, bias):
+        return L.linear_cross_entropy(x, kernel, labels, bias, chunk=3, **options)
+
+    def plain(x, kernel, bias):
+        logits = x @ kernel + bias[None, None]
+        return L.softmax_cross_entropy_with_integer_labels(logits, labels, **options)
+
+    def both(*args):
+        slopes = lambda f: jaxcore.grad(lambda *args: (f(*args) ** 2).sum(), (0, 1, 2))(*args)
+        ways = tuple(jnp.cos(a) for a in args)
+        moved = lambda f: jaxcore.jvp(f, args, ways)
+        return [(moved(f), slopes(f)) for f in (fused, plain)]
+
+    got, want = jaxcore.jit(both, compiler_options=QUICK)(x, kernel, bias)
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+    rows, classes = 512, 8192
+    loss = lambda x, w, y: L.linear_cross_entropy(x, w, y, chunk=512).sum()
+    types = [(rows, 8), (8, classes)]
+    args = [jax.ShapeDtypeStruct(t, "float32") for t in types]
+    step = jaxcore.jit(jaxcore.grad(loss, (0, 1)))
+    compiled = step.lower(*args, jax.ShapeDtypeStruct((rows,), "int32")).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < rows * classes * 4 / 4
 
 
 def test_losses_are_float32_inside():
@@ -319,6 +361,14 @@ MISTAKES = {
     "shapes": (lambda: L.dice(LOGITS, LABELS), ["dice", "(5,)", "(5, 4)"]),
     "ntxent": (lambda: L.ntxent(LOGITS, LABELS[:2]), ["(5, 4)", "(2,)"]),
     "pairs": (lambda: L.contrastive(LOGITS, LOGITS, BINARY), ["(5, 4)", "Expected (5,)"]),
+    "linear": (
+        lambda: L.linear_cross_entropy(LOGITS, normal(7, 4), LABELS),
+        ["(5, 4)", "(7, 4)", "table.T"],
+    ),
+    "linear, labels": (
+        lambda: L.linear_cross_entropy(LOGITS, KERNEL, LABELS[:2]),
+        ["int32[2]", "[5]"],
+    ),
     "ctc": (
         lambda: L.ctc(LOGITS, LOGITS, LABELS, LABELS),
         ["logits (5, 4)", "(batch, time, classes)"],
