@@ -5,7 +5,8 @@ last, outside loops. What it does slowly is written differently, in the order of
 
 product    a window, or a result, of one place is one product of matrices
 taps       much wider than high (7 × 7 × 512): for each place of the window, a product; their sum
-places     the kernel's gradient of such a one: for each place of the result, a product
+places     the kernel's gradient of such a one: for each place of the result, a product; that of
+           each example by itself, a convolution with a group for each: as many products
 pieces     the kernel's gradient of large images: examples by groups that stay in the cache
 depthwise  sums of elementwise products; XLA goes through them element by element
 groups     a few groups: a convolution for each
@@ -152,6 +153,8 @@ def _rule(conv: _Conv) -> Callable[[_Conv, Any, Any], Any] | None:
             return _places
         if made < window and _examples(conv) < conv.features:
             return _pieces
+    if 1 < groups < conv.out_features and not spread and made < window and made <= _FEW_PLACES:
+        return _places_by_group
     if back > 1 and back == conv.batch and made <= 2 * _FEW_PLACES:
         return _depthwise_kernel
     if conv.dims != _channels_last(order):
@@ -216,6 +219,23 @@ def _places(conv: _Conv, x: Any, y: Any) -> Any:
     whole = lax.concatenate([m[None] for m in made], 0)
     whole = whole.reshape(*conv.made, conv.batch, conv.out_features)
     rank = len(conv.made)
+    return lax.transpose(whole, _axes_back(out, (rank, rank + 1, *range(rank))))
+
+
+def _places_by_group(conv: _Conv, x: Any, y: Any) -> Any:
+    """For each place of the result and each group, [batch, space · in] · [space · in, out]."""
+    lhs, rhs, out = conv.dims
+    groups, rank = conv.params["feature_group_count"], len(conv.made)
+    y = lax.transpose(y, (rhs[0], *rhs[2:], rhs[1])).reshape(
+        groups, conv.out_features // groups, -1
+    )
+    made = []
+    for part in conv.windows(x, conv.made, "rhs_dilation", "window_strides"):
+        part = unfold(lax.transpose(part, (lhs[1], lhs[0], *lhs[2:])), 0, groups)
+        part = lax.transpose(part, (0, 2, *range(3, part.ndim), 1)).reshape(groups, conv.batch, -1)
+        made.append(lax.dot_general(part, y, (((2,), (2,)), ((0,), (0,)))))
+    whole = lax.concatenate([m[None] for m in made], 0)
+    whole = lax.transpose(whole, (0, 2, 1, 3)).reshape(*conv.made, conv.batch, conv.out_features)
     return lax.transpose(whole, _axes_back(out, (rank, rank + 1, *range(rank))))
 
 

@@ -60,6 +60,12 @@ CASES = {
         case((2, 6, 5, 6), (3, 2, 3, 4), (1, 2), BOTH, feature_group_count=2),
         {"_by_group"},
     ),
+    "groups, few places": (
+        case(
+            (2, 5, 9, 6), (4, 3, 3, 4), padding="VALID", rhs_dilation=(1, 3), feature_group_count=2
+        ),
+        {"_places_by_group"},
+    ),
     "groups of the batch": (case((4, 6, 5, 3), (3, 2, 3, 4), batch_group_count=2), {"_by_group"}),
     "no examples": (case((0, 6, 5, 3), (3, 2, 3, 4)), set()),
     "a line": (
@@ -121,6 +127,22 @@ def test_result_and_gradients_are_those_of_xla(name: str, forms: set[str]) -> No
         assert a.dtype == b.dtype
         size = max(1.0, float(jnp.abs(b).max())) if b.size else 1.0
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5 * size)
+
+
+@pytest.mark.parametrize("layout", [NHWC, NCHW], ids=["channels last", "channels first"])
+def test_a_gradient_for_each_example(layout: Any, forms: set[str]) -> None:
+    conv = convolution({"window_strides": (2, 1), "padding": "SAME", "dimension_numbers": layout})
+    x = values(*((3, 1, 5, 6, 2) if layout is NHWC else (3, 1, 2, 5, 6)))
+    kernel = values(*((3, 2, 2, 4) if layout is NHWC else (4, 2, 3, 2)), seed=1)
+
+    def gradients(lib: Any, kernel: Any, x: Any) -> Any:
+        loss = lambda kernel, x: jnp.sum(jnp.sin(conv(x, kernel)))
+        return lib.vmap(lib.grad(loss), (None, 0))(kernel, x)
+
+    got = jaxcore.jit(functools.partial(gradients, jaxcore))(kernel, x)
+    assert "_places_by_group" in forms
+    want = jax.jit(functools.partial(gradients, jax))(kernel, x)
+    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
 
 
 def test_second_order() -> None:
