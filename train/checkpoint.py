@@ -120,7 +120,7 @@ def check_writable(run_dir: str | os.PathLike[str]) -> None:
 
 
 def _cannot_write(path: Path, error: OSError) -> CheckpointError:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     return CheckpointError(
         explain(
             f"{path} cannot be written.",

@@ -43,6 +43,7 @@ data = train.ArrayData((x, x.sum(1)), batch_size=8, transform=jitter)  # the las
 trainer = train.Trainer(
     dir=sys.argv[1],
     accumulate=2,
+    prefetch=2,
     log_every=train.Steps(4),
     callbacks=[
         train.SaveOnSignal(),
