@@ -172,7 +172,7 @@ def nested_jit(side: Side) -> CallBlock:
 
 
 def work(config: Config, call: Callable[[Side], CallBlock] = plain) -> Work:
-    """The training step, JAX's once more with a scan over stacked blocks, and PyTorch's."""
+    """The training step; where blocks are called plainly, JAX's scan and PyTorch's beside it."""
 
     def step(side: Side) -> Step:
         return training(side, loss_function(side, config, call(side)))
@@ -187,7 +187,7 @@ def work(config: Config, call: Callable[[Side], CallBlock] = plain) -> Work:
         "JAX's scan": scanned,
         **torch_training(torch_loss(config), params, batch, dtype=config.dtype),
     }
-    return Work(step, training_state(params), batch, others)
+    return Work(step, training_state(params), batch, others if call is plain else {})
 
 
 def measured(title: str, config: Config, call: Any = plain, **options: Any) -> list[Row]:
