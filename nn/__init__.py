@@ -7,12 +7,13 @@
   `unpooling`, `adaptive_pooling`, `resizing`, `grids`, `shapes`; `normalization`,
   `group_normalization`, `stochastic`; `attention`, on `dot_product` and `fused`; `transformer`;
   `positions`; `recurrent` and `lstm` (cells), `rnn`; `containers`, `graph`; `reparametrization`
-  (layers with other parameters than they have)
+  and `parametrizations` (layers with other parameters than they have)
 - whole models: `models`; their weights in files: `weights` (`load`, `save`); texts: `generation`,
   `beams`
 - forms: `repeat` (`Repeat`: one block many times), `vmap` (`Vmap`: many copies side by side), both
   on `lift`; `remat` (`Remat`: computes a block again in the backward pass)
-- functions: `activations`, `choices`; namespaces: `initializers`, `losses`, `metrics`
+- functions: `activations`, `choices`; namespaces: `initializers`, `losses`, `metrics`,
+  `constraints`, `boxes`
 - parameter trees: `filters` (`partition`, `merge`), `sharding`; models taken apart: `surgery`;
   tables: `summary`, `display`; layers by the names of other libraries: `other_names`
 
@@ -30,7 +31,8 @@ from typing import Any
 
 from jaxcore import namespaces
 
-from . import initializers, losses, metrics, models, threaded, weights  # noqa: F401 (threaded registers itself)
+from . import boxes, constraints, initializers, losses, metrics, models, weights
+from . import threaded as _threaded  # noqa: F401 (registers itself)
 from .activations import (
     celu,
     elu,
@@ -106,6 +108,7 @@ from .lstm import ConvLSTMCell, LSTMCell, OptimizedLSTMCell
 from .module import Module
 from .normalization import BatchNorm, LayerNorm, RMSNorm
 from .other_names import name_here
+from .parametrizations import Parametrized, orthogonal
 from .pooling import avg_pool, lp_pool, max_pool, min_pool, pool, sum_pool
 from .positions import RelativePositionBias, alibi_bias, alibi_slopes, rotary, sinusoidal_positions
 from .recurrent import GRUCell, MGUCell, RNNCellBase, SimpleCell
@@ -188,6 +191,7 @@ __all__ = [
     "Pad",
     "Parallel",
     "ParameterShapeError",
+    "Parametrized",
     "RMSNorm",
     "RNN",
     "RNNCellBase",
@@ -222,9 +226,11 @@ __all__ = [
     "alibi_bias",
     "alibi_slopes",
     "avg_pool",
+    "boxes",
     "celu",
     "channel_shuffle",
     "combine_masks",
+    "constraints",
     "depth_to_space",
     "dot_product_attention",
     "dot_product_attention_weights",
@@ -268,6 +274,7 @@ __all__ = [
     "multi_hot",
     "normalize",
     "one_hot",
+    "orthogonal",
     "partition",
     "pixel_shuffle",
     "pixel_unshuffle",

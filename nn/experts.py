@@ -73,9 +73,13 @@ class MixtureOfExperts(Module):
         features, tokens = x.shape[-1], math.prod(x.shape[:-1])
         rows = x.reshape(tokens, features)
         router = Dense(
-            self.num_experts, use_bias=False, param_dtype=self.param_dtype, name="router"
+            self.num_experts,
+            use_bias=False,
+            dtype=jnp.float32,
+            param_dtype=self.param_dtype,
+            name="router",
         )
-        chances = softmax(router(rows, dtype=jnp.float32))
+        chances = softmax(router(rows))
         weights, chosen = lax.top_k(chances, self.top_k)
         if self.normalize:
             weights = weights / weights.sum(-1, keepdims=True)

@@ -61,17 +61,16 @@ def max_pool_with_indices(
             array = lax.slice_in_dim(array, at, last, step, axis)
         return array
 
-    best = where = None
-    for offset in itertools.product(*map(range, window)):
+    offsets = list(itertools.product(*map(range, window)))
+    best = taken(padded, offsets[0])
+    where = jnp.broadcast_to(taken(place, offsets[0]), best.shape)
+    for offset in offsets[1:]:
         value, at = taken(padded, offset), taken(place, offset)
-        if best is None:
-            best, where = value, jnp.broadcast_to(at, value.shape)
-        else:
-            better = (value > best) | ((where < 0) & (at >= 0))
-            if floats:  # NaN is the largest, and stays
-                better = better | (jnp.isnan(value) & ~jnp.isnan(best))
-            best, where = jnp.where(better, value, best), jnp.where(better, at, where)
-    return best, where  # type: ignore[return-value]
+        better = (value > best) | ((where < 0) & (at >= 0))
+        if floats:  # NaN is the largest, and stays
+            better = better | (jnp.isnan(value) & ~jnp.isnan(best))
+        best, where = jnp.where(better, value, best), jnp.where(better, at, where)
+    return best, where
 
 
 def max_unpool(x: Array, indices: Array, spatial_shape: Sequence[int]) -> Array:

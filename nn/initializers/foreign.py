@@ -10,7 +10,7 @@ import jaxcore.numpy as jnp
 from jaxcore import Array, random
 
 from ..errors import InputError
-from .made import as_values
+from .made import Rule, as_values
 from .standard import Initializer, variance_scaling
 
 
@@ -28,7 +28,7 @@ def torch_kernel() -> Initializer:
 
 
 @as_values
-def torch_bias(fan_in: int) -> Initializer:
+def torch_bias(fan_in: int) -> Rule:
     """Uniform in ±1/√fan_in: the biases of PyTorch's ``Linear`` and ``Conv``.
 
     A bias does not know its kernel, so say how many inputs an output has: ``in_features``, or
@@ -52,7 +52,7 @@ def torch_bias(fan_in: int) -> Initializer:
 
 
 @as_values
-def identity(scale: float = 1.0) -> Initializer:
+def identity(scale: float = 1.0) -> Rule:
     """`scale` on the diagonal of a matrix, which need not be square, else zeros.
 
     Raises:
@@ -77,7 +77,7 @@ def identity(scale: float = 1.0) -> Initializer:
 
 
 @as_values
-def dirac(groups: int = 1) -> Initializer:
+def dirac(groups: int = 1) -> Rule:
     """Kernels of convolutions ``(*size, in, out)`` that hand channels on as they are.
 
     The middle of each kernel is the identity, for each of `groups` groups of outputs.

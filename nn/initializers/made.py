@@ -12,6 +12,7 @@ from jaxcore import Array
 from ..equality import static_key
 
 P = ParamSpec("P")
+Rule = Callable[[Any, Sequence[int], Any, Any], Array]  # key, shape, dtype, out_sharding
 
 
 class Made:
@@ -29,9 +30,7 @@ class Made:
 
     __slots__ = ("_fixed_key", "arguments", "factory", "init")
 
-    def __init__(
-        self, factory: Callable[..., Any], arguments: dict[str, Any], init: Callable[..., Array]
-    ) -> None:
+    def __init__(self, factory: Callable[..., Any], arguments: dict[str, Any], init: Rule) -> None:
         self.factory, self.arguments, self.init = factory, arguments, init
         self._fixed_key: Hashable | None = None
         tracers: list[Any] = []
@@ -72,7 +71,7 @@ def _again(factory: Callable[..., Made], arguments: dict[str, Any]) -> Made:
     return factory(**arguments)
 
 
-def as_values(factory: Callable[P, Callable[..., Array]]) -> Callable[P, Made]:
+def as_values(factory: Callable[P, Rule]) -> Callable[P, Made]:
     """A factory whose initialisers, closures by themselves, become values."""
     signature = inspect.signature(factory)
 

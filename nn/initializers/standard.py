@@ -14,7 +14,7 @@ import jaxcore.numpy as jnp
 from jaxcore import Array, lax, random
 
 from ..errors import InputError
-from .made import as_values
+from .made import Rule, as_values
 
 Axes = int | Sequence[int]
 
@@ -64,7 +64,7 @@ def ones_init() -> Initializer:
 
 
 @as_values
-def constant(value: Any, dtype: Any = None) -> Initializer:
+def constant(value: Any, dtype: Any = None) -> Rule:
     """An initialiser that fills with `value`, which broadcasts to the shape."""
 
     def init(key: Any, shape: Sequence[int], dtype: Any, out_sharding: Any) -> Array:
@@ -77,7 +77,7 @@ def constant(value: Any, dtype: Any = None) -> Initializer:
 
 
 @as_values
-def uniform(scale: Any = 1e-2, dtype: Any = None) -> Initializer:
+def uniform(scale: Any = 1e-2, dtype: Any = None) -> Rule:
     """An initialiser of uniform samples in [0, `scale`)."""
 
     def init(key: Any, shape: Sequence[int], dtype: Any, out_sharding: Any) -> Array:
@@ -97,7 +97,7 @@ def _scaled_normal(key: Any, shape: Any, dtype: Any, scale: Any, out_sharding: A
 
 
 @as_values
-def normal(stddev: Any = 1e-2, dtype: Any = None) -> Initializer:
+def normal(stddev: Any = 1e-2, dtype: Any = None) -> Rule:
     """An initialiser of normal samples with mean 0 and deviation `stddev`."""
 
     def init(key: Any, shape: Sequence[int], dtype: Any, out_sharding: Any) -> Array:
@@ -110,7 +110,7 @@ def normal(stddev: Any = 1e-2, dtype: Any = None) -> Initializer:
 @as_values
 def truncated_normal(
     stddev: Any = 1e-2, dtype: Any = None, lower: Any = -2.0, upper: Any = 2.0
-) -> Initializer:
+) -> Rule:
     """An initialiser of normal samples that fall in (`lower`, `upper`), times `stddev`.
 
     The factor is not corrected: the result's deviation is smaller than `stddev`.
@@ -289,7 +289,7 @@ kaiming_uniform, kaiming_normal = he_uniform, he_normal
 
 
 @as_values
-def orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> Initializer:
+def orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> Rule:
     """An initialiser of matrices with orthogonal columns (or rows, if there are fewer).
 
     Saxe et al. 2014, https://arxiv.org/abs/1312.6120
@@ -322,7 +322,7 @@ def orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> In
 
 
 @as_values
-def delta_orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> Initializer:
+def delta_orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> Rule:
     """An initialiser of convolution kernels: an orthogonal matrix in the middle, else zeros.
 
     Xiao et al. 2018, https://arxiv.org/abs/1806.05393

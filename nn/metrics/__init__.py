@@ -20,9 +20,11 @@ from .classification import (
     top_k_accuracy,
 )
 from .images import psnr, ssim
+from .orders import kendall, spearman
 from .ranking import Ranking
 from .regression import (
     R2,
+    Concordance,
     Correlation,
     RootMean,
     mean_absolute_error,
@@ -30,22 +32,28 @@ from .regression import (
     mean_squared_error,
     root_mean_squared_error,
 )
+from .sequences import Bleu, character_error_rate, edit_distance, rouge, word_error_rate
 from .states import Mean, Moments, Sum, merge
 from .text import Perplexity, bits_per_dim, perplexity
 
 __all__ = [
-    "R2",
+    "Bleu",
+    "Concordance",
     "Confusion",
     "Correlation",
     "Mean",
     "Moments",
     "Perplexity",
+    "R2",
     "Ranking",
     "RootMean",
     "Sum",
     "accuracy",
     "binary_accuracy",
     "bits_per_dim",
+    "character_error_rate",
+    "edit_distance",
+    "kendall",
     "mean_absolute_error",
     "mean_absolute_percentage_error",
     "mean_squared_error",
@@ -53,6 +61,9 @@ __all__ = [
     "perplexity",
     "psnr",
     "root_mean_squared_error",
+    "rouge",
+    "spearman",
     "ssim",
     "top_k_accuracy",
+    "word_error_rate",
 ]

@@ -158,3 +158,42 @@ class Correlation(NamedTuple):
 
     def __float__(self) -> float:
         return float(self.result)
+
+
+class Concordance(NamedTuple):
+    """Lin's concordance: a correlation that also asks for equal means and deviations.
+
+    ``2 cov(x, y) / (var x + var y + (mean x - mean y)²)``. Keras's ``ConcordanceCorrelation``.
+
+    Lin 1989, https://doi.org/10.2307/2532051
+
+    >>> import jaxcore.numpy as jnp
+    >>> x = jnp.array([1.0, 2.0, 3.0])
+    >>> float(Concordance.of(x, x)), round(float(Concordance.of(x, x + 1)), 3)
+    (1.0, 0.571)
+    """
+
+    correlation: Correlation
+
+    @classmethod
+    def of(cls, predictions: Any, targets: Any, weights: Any = None) -> Concordance:
+        """From numbers of one shape."""
+        return cls(Correlation.of(predictions, targets, weights))
+
+    def merge(self, other: Concordance) -> Concordance:
+        """Both states together."""
+        return Concordance(self.correlation.merge(other.correlation))
+
+    def across(self, axis_name: Any) -> Concordance:
+        """The states of all places along a mapped axis together."""
+        return Concordance(self.correlation.across(axis_name))
+
+    @property
+    def result(self) -> Array:
+        """The concordance, -1 to 1; NaN if nothing varies."""
+        first, second, product = self.correlation
+        apart = first.count * (first.mean - second.mean) ** 2
+        return ratio(2 * product, first.spread + second.spread + apart, jnp.nan)
+
+    def __float__(self) -> float:
+        return float(self.result)

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 import scipy.signal
+import scipy.stats
 import sklearn.metrics as sk
 from layer_table import QUICK
 
@@ -30,6 +31,12 @@ NLL = -np.asarray(jax.nn.log_softmax(LOGITS))[np.arange(N), LABELS]
 PROBABILITIES = jnp.asarray(np.round(jax.nn.softmax(LOGITS), 3) + 1e-4)
 
 log2 = np.log(2)
+
+
+def concordance(x, y, weights):
+    (a, both), (_, b) = np.cov(x, y, aweights=weights, ddof=0)
+    return 2 * both / (a + b + np.average(x - y, weights=weights) ** 2)
+
 
 # name: (state of a part and its weights, the number of the whole and its weights)
 METRICS = {
@@ -79,6 +86,11 @@ METRICS = {
         (NUMBERS, TARGETS),
         M.R2.of,
         lambda w: sk.r2_score(TARGETS, NUMBERS, sample_weight=w),
+    ),
+    "Concordance": (
+        (NUMBERS, TARGETS),
+        M.Concordance.of,
+        lambda w: concordance(np.asarray(NUMBERS), np.asarray(TARGETS), w),
     ),
     "Correlation": (
         (NUMBERS, TARGETS),
@@ -229,6 +241,51 @@ def test_images():
     np.testing.assert_allclose(got, np.average(expected, weights=[1, 3]), rtol=1e-4)
 
 
+def test_orders():
+    x, y = np.round(np.asarray(NUMBERS), 1), np.round(np.asarray(TARGETS))  # with ties
+
+    @functools.partial(jaxcore.jit, compiler_options=QUICK)
+    def read(x, y):
+        pairs = jnp.stack([x, y]), jnp.stack([y, -x])
+        return M.spearman(*pairs), M.kendall(*pairs)
+
+    spearman, kendall = read(x, y)
+    want = [scipy.stats.spearmanr(a, b)[0] for a, b in ((x, y), (y, -x))]
+    np.testing.assert_allclose(spearman, want, rtol=1e-5)
+    want = [scipy.stats.kendalltau(a, b)[0] for a, b in ((x, y), (y, -x))]
+    np.testing.assert_allclose(kendall, want, rtol=1e-5)
+    assert np.isnan(M.spearman(jnp.ones(3), jnp.arange(3.0)))
+
+
+def test_texts():
+    texts = ["this is the prediction", "there is an other sample"]
+    references = ["this is the reference", "there is another one"]
+    rate = M.word_error_rate(texts[:1], references[:1])
+    rate = rate.merge(M.word_error_rate(texts[1:], references[1:]))
+    assert float(rate) == 0.5  # torchmetrics' example, and its numbers here and below
+    np.testing.assert_allclose(float(M.character_error_rate(texts, references)), 0.34146341)
+    assert M.edit_distance("", "ab") == M.edit_distance("ab", "") == 2
+    assert float(M.word_error_rate([[1, 2]], [[1, 3]])) == 0.5
+    assert np.isnan(float(M.word_error_rate([], [])))
+
+    cat = ["the cat is on the mat"], [["there is a cat on the mat", "a cat is on the mat"]]
+    np.testing.assert_allclose(float(M.Bleu.of(*cat)), 0.7598356856515925)
+    short = M.Bleu.of(["a cat sat on"], [["a cat sat on the mat"]])
+    np.testing.assert_allclose(float(short), np.exp(1 - 6 / 4))
+    both = M.Bleu.of(*cat).merge(short)
+    whole = M.Bleu.of([*cat[0], "a cat sat on"], [*cat[1], ["a cat sat on the mat"]])
+    assert float(both) == float(whole) and 0 < float(both) < 1
+    assert float(M.Bleu.of(["a b"], [["c d"]])) == float(M.Bleu.of([""], [["c d"]])) == 0
+    assert float(M.Bleu.of(["b b b"], [["b a", "b b"]], order=1)) == 2 / 3
+
+    scores = M.rouge(["my name is john", "a b"], ["is your name john", ""])
+    assert {n: float(s) for n, s in scores.items()} == {
+        "rouge1": 0.375,
+        "rouge2": 0,
+        "rougeL": 0.25,
+    }
+
+
 def test_nothing_and_padding():
     assert np.isnan(float(M.Mean.of(jnp.ones(2), jnp.zeros(2))))
     assert float(M.Mean.of(jnp.array([2.0, jnp.nan]), jnp.array([1.0, 0.0]))) == 2
@@ -253,6 +310,9 @@ MISTAKES = {
         lambda: M.Confusion(jnp.eye(2)).score("f1", "samples"),
         ["average='samples'", "read .f1"],
     ),
+    "one text": (lambda: M.rouge("a b", "a b"), ["rouge", "one text"]),
+    "numbers of texts": (lambda: M.word_error_rate(["a"], []), ["1 texts and 0 references"]),
+    "references of a text": (lambda: M.Bleu.of(["a"], ["a"]), ["'a'", "a list of them"]),
     "ssim": (lambda: M.ssim(jnp.ones((1, 8, 8, 1)), jnp.ones((1, 8, 8, 1))), ["(1, 8, 8, 1)"]),
 }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from jaxcore import nn
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/nn.md").read_text(encoding="utf-8")
-PLACES = (nn, nn.losses, nn.metrics, nn.metrics.Confusion, nn.metrics.Ranking)
+PLACES = (nn, nn.losses, nn.constraints, nn.metrics, nn.metrics.Confusion, nn.metrics.Ranking)
 #: Modules that are no layers by themselves, or stand on other pages.
 APART = {"Module", "RNNCellBase"}
 
@@ -35,4 +35,5 @@ def test_every_layer_loss_and_metric_has_a_row():
     words = set(re.findall(r"\w+", PAGE + models))
     errors = {n for n in nn.__all__ if n.endswith("Error")}  # docs/errors.md
     assert not set(nn.__all__) - words - errors - {"RNNCellBase", "Symbol", "Variable"}
+    assert not set(nn.boxes.__all__) - words and not set(nn.constraints.__all__) - words
     assert not set(nn.metrics.__all__) - named - {"merge", "RootMean", "Perplexity"}
