@@ -10,7 +10,8 @@ averaging       averages of the parameters; batch_stats: statistics that belong 
 gradients       micro-batches, clipping, norms
 state, step     State, make_step: the pure step, usable without the trainer
 data            ArrayData, ExampleData: shuffled batches that resume exactly
-iterables       any iterable of batches; datamodule: data sets with what prepares them
+iterables       any iterable of batches; loader_state: its place, as JSON
+datamodule      data sets with what prepares them
 feed, prefetch  batches brought to one shape, made ready ahead; buckets: brought to a few shapes
 trainer         Trainer: fit, validate, test, predict
 loop, dispatch  the loop of a run, its order of events; what goes into each call of the step

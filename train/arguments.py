@@ -7,9 +7,12 @@ import functools
 import inspect
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from .errors import TrainError, UnknownArgument, explain
+
+Args = ParamSpec("Args")
+Result = TypeVar("Result")
 
 ELSEWHERE: dict[str, dict[str, str]] = {  # class: {what is written here: names elsewhere}
     "Trainer": {
@@ -30,6 +33,14 @@ ELSEWHERE: dict[str, dict[str, str]] = {  # class: {what is written here: names 
         "loggers enable_progress_bar enable_checkpointing enable_model_summary barebones",
         "steps_per_call=10": "steps_per_execution",
         "callbacks=[train.ProfilerTrace(10, 12)], or see fit.phases": "profiler",
+    },
+    "Trainer.fit": {
+        "until=train.Epochs(10)": "epochs max_epochs max_steps steps num_epochs",
+        "val=data": "validation_data val_dataloaders val_data valid eval_dataset",
+        "resume='auto', or the path of a checkpoint": "ckpt_path resume_from_checkpoint",
+        "trainer.fit(task, data, ...)": "model train_dataloaders train_data datamodule",
+        "train.Trainer(callbacks=[...])": "callbacks",
+        "train.ArrayData((x, y), batch_size=64)": "batch_size x y shuffle",
     },
     "Task": {
         "tx=optax.adamw": "optimizer optimizers opt",
@@ -58,8 +69,23 @@ class Keywords:
         known = _keywords(cls.__init__)
         if known is not None and not kwargs.keys() <= known:
             unknown = next(name for name in kwargs if name not in known)
-            raise unknown_argument(cls, unknown, known)
+            raise unknown_argument(cls.__name__, unknown, known, cls.__mro__)
         return super().__new__(cls)
+
+
+def answers(method: Callable[Args, Result]) -> Callable[Args, Result]:
+    """A method that answers unknown keywords as `Keywords` does."""
+    known = _keywords(method)
+    assert known is not None
+
+    @functools.wraps(method)
+    def answering(*args: Args.args, **kwargs: Args.kwargs) -> Result:
+        if not kwargs.keys() <= known:
+            unknown = next(name for name in kwargs if name not in known)
+            raise unknown_argument(method.__qualname__, unknown, known)
+        return method(*args, **kwargs)
+
+    return answering
 
 
 @functools.lru_cache(256)
@@ -73,15 +99,17 @@ def _keywords(init: Callable[..., Any]) -> frozenset[str] | None:
     return frozenset(p.name for p in parameters if p.kind is not p.POSITIONAL_ONLY)
 
 
-def unknown_argument(cls: type, name: str, known: Iterable[str]) -> UnknownArgument:
-    """The error for a keyword that the class does not take."""
+def unknown_argument(
+    who: str, name: str, known: Iterable[str], classes: Iterable[type] = ()
+) -> UnknownArgument:
+    """The error for a keyword that a method, or a class with these bases, does not take."""
     longer = [one for one in sorted(known) if one.startswith(name)]
     near = longer if len(longer) == 1 else difflib.get_close_matches(name, sorted(known), 1)
     here = next(
         (
             ours
-            for base in cls.__mro__
-            for ours, names in ELSEWHERE.get(base.__name__, {}).items()
+            for base in [who, *(one.__name__ for one in classes)]
+            for ours, names in ELSEWHERE.get(base, {}).items()
             if name in names.split()
         ),
         None,
@@ -89,7 +117,7 @@ def unknown_argument(cls: type, name: str, known: Iterable[str]) -> UnknownArgum
     fix = f"did you mean {near[0]!r}?" if near else "leave it out."
     return UnknownArgument(
         explain(
-            f"{cls.__name__} takes no argument {name!r}.",
+            f"{who} takes no argument {name!r}.",
             got=f"{name}=...",
             expected=f"one of {', '.join(sorted(known))}" if known else "none",
             fix=f"write {here}." if here else fix,

@@ -10,6 +10,7 @@ from typing import Any
 
 from .data import Source
 from .errors import TrainError, explain
+from .loader_state import from_json, to_json
 
 
 class BatchIterable:
@@ -69,13 +70,12 @@ class BatchIterable:
         stateful = self._stateful()
         for method in ("get_state", "state_dict"):
             if hasattr(stateful, method):
-                state = getattr(stateful, method)()
-                return state.decode() if isinstance(state, bytes) else state
+                return to_json(getattr(stateful, method)())
         return None
 
     def restore(self, state: Any) -> None:
         """Let the next pass go on from `state`."""
-        self._restored = state
+        self._restored = from_json(state)
 
     def _stateful(self) -> Any:
         """What has the state: the iterator, or the loader that made it."""
@@ -101,7 +101,7 @@ def _has_state(thing: Any) -> bool:
 
 def _set_state(stateful: Any, state: Any) -> None:
     if hasattr(stateful, "set_state"):
-        stateful.set_state(state.encode() if isinstance(state, str) else state)
+        stateful.set_state(state)
     else:
         stateful.load_state_dict(state)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -137,19 +139,23 @@ def check_mesh(layout: Layout | None) -> None:
 
 
 def check_agreement(**values: Any) -> None:
-    """Raise `TrainError` unless all processes have the same values; with one process, nothing."""
+    """Raise `TrainError` unless all processes have the same values, of JSON's types.
+
+    With one process, nothing is compared.
+    """
     if jaxcore.process_count() == 1:
         return
     from jaxcore.experimental import multihost_utils
 
     for name, value in values.items():
+        digest = value if isinstance(value, int) else zlib.crc32(json.dumps(value).encode())
         try:
-            multihost_utils.assert_equal(np.asarray(value), name)
+            multihost_utils.assert_equal(np.asarray(digest), name)
         except AssertionError as error:
             raise TrainError(
                 explain(
                     f"The processes of this run disagree about {name}.",
-                    got=f"{value} in process {jaxcore.process_index()}",
+                    got=f"{value!s:.300} in process {jaxcore.process_index()}",
                     expected="the same in all of them",
                     fix="start all with the same script, arguments, data and directory.",
                 )

@@ -21,10 +21,13 @@ from .checkpoint import (
 from .errors import TrainError, explain
 from .history import History
 from .iterables import BatchIterable
+from .layout import check_agreement
 from .metrics import Metrics, from_json, to_json
+from .paths import leaf_paths
 from .run import Run
 from .state import State
 from .step import init_state
+from .storage import described
 from .task import Task
 
 
@@ -134,3 +137,14 @@ def restore_run(run: Run, path: Path, callbacks: Sequence[Callback]) -> list[Met
                 stacklevel=4,
             )
     return [from_json(info["pending"])]
+
+
+def check_processes(run: Run, seed: int) -> None:
+    """Raise `TrainError` unless all processes are about to make the same run."""
+    check_agreement(
+        step=run.step,
+        epoch=run.epoch,
+        seed=seed,
+        data=getattr(run.source, "fingerprint", None),
+        parameters=[(path, described(leaf)) for path, leaf in leaf_paths(run.state.params)],
+    )

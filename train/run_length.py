@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from .arguments import check_numbers
 from .errors import TrainError, explain
@@ -45,7 +46,8 @@ class RunLength(int):
           TrainError: nobody knows how many steps these are; `name` is the argument's.
         """
         if isinstance(part, int | float):
-            check_numbers(0, 1, **{name: part})
+            named: dict[str, Any] = {name: part}
+            check_numbers(0, 1, **named)
             return part * self
         if isinstance(part, Fraction):
             return part.part * self
@@ -53,9 +55,10 @@ class RunLength(int):
             return float(part.count)
         if isinstance(part, Epochs) and self.per_epoch:
             return float(part.count * self.per_epoch)
-        of_one_step = {Samples: self.rows, Tokens: self.tokens}.get(type(part))
-        if of_one_step:
-            return part.count / of_one_step
+        if isinstance(part, Samples) and self.rows:
+            return part.count / self.rows
+        if isinstance(part, Tokens) and self.tokens:
+            return part.count / self.tokens
         raise TrainError(
             explain(
                 f"`{name}` is not a part of the run whose steps are known.",
@@ -73,7 +76,7 @@ def length_of(run: Run, buckets: bool = False) -> RunLength | None:
     rows, size = getattr(source, "rows", None), getattr(source, "batch_size", None)
     of_row = None if buckets else _tokens_of_row(run)
     total = run.total_steps
-    of_unit = {Samples: 1.0, Tokens: of_row}.get(type(until))
+    of_unit = of_row if isinstance(until, Tokens) else 1.0 if isinstance(until, Samples) else None
     if total is None and rows and size and per_epoch and of_unit:
         rows = min(rows, per_epoch * size)  # fewer where the remainder is dropped
         epochs, rest = divmod(math.ceil(until.count / of_unit), rows)

@@ -17,7 +17,7 @@ from jaxcore import random, tree
 from jaxcore.sharding import Mesh, PartitionSpec
 
 from . import evaluation
-from .arguments import Keywords, check_counts
+from .arguments import Keywords, answers, check_counts
 from .buckets import BatchBuckets, Rules
 from .callbacks import (
     Callback,
@@ -34,7 +34,7 @@ from .dispatch import Dispatcher, Masking
 from .errors import TrainError, explain
 from .feed import Padder, feed
 from .iterables import as_source, example_batch
-from .layout import Layout, check_agreement, check_mesh
+from .layout import Layout, check_mesh
 from .loggers import CSVLogger, Logger
 from .loop import Loop
 from .metrics import Measured, Metrics
@@ -42,7 +42,14 @@ from .objective import batch_rows
 from .plan import Plan
 from .prefetch import prefetch
 from .rates import resolve_rates
-from .resume import abstract_state, checkpoint_to_resume, need_dir, plan_epoch, restore_run
+from .resume import (
+    abstract_state,
+    check_processes,
+    checkpoint_to_resume,
+    need_dir,
+    plan_epoch,
+    restore_run,
+)
 from .run import Fit, Run
 from .run_length import length_of
 from .saving import Saver
@@ -130,7 +137,8 @@ class Trainer(Keywords):
         check_duration("validate_every", validate_every)
         check_counts(1, accumulate=accumulate, steps_per_call=steps_per_call)
         check_counts(0, seed=seed, prefetch=prefetch, num_sanity_val_steps=num_sanity_val_steps)
-        check_counts(0, fast_dev_run=int(fast_dev_run), optional=True)
+        fast_dev_run = int(fast_dev_run) if isinstance(fast_dev_run, bool) else fast_dev_run
+        check_counts(0, fast_dev_run=fast_dev_run)
         check_counts(1, optional=True, limit_train_batches=limit_train_batches)
         check_counts(1, optional=True, overfit_batches=overfit_batches)
         check_counts(0, optional=True, limit_val_batches=limit_val_batches)
@@ -167,7 +175,7 @@ class Trainer(Keywords):
         self.limit_train_batches = limit_train_batches
         self.limit_val_batches = limit_val_batches
         self.overfit_batches = overfit_batches
-        self.fast_dev_run = int(fast_dev_run)
+        self.fast_dev_run = fast_dev_run
         self.num_sanity_val_steps = num_sanity_val_steps
         self.buckets = None if buckets is None else BatchBuckets(buckets)
         self.layout = None if mesh is None else Layout(mesh, shard)
@@ -177,6 +185,7 @@ class Trainer(Keywords):
         self.interrupted: Run | None = None
         self._steps: Any = weakref.WeakKeyDictionary()
 
+    @answers
     def fit(
         self,
         task: Task,
@@ -333,7 +342,7 @@ class Trainer(Keywords):
         run.state = self._placed(state)
         run.step = int(state.step)
         pending = [] if path is None else restore_run(run, path, callbacks)
-        check_agreement(step=run.step, seed=self.seed, epoch=run.epoch)
+        check_processes(run, self.seed)
         if is_over(run.until, run.position):
             run.request_stop(f"reached {run.until} before", now=True)
         return pending

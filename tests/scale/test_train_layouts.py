@@ -57,6 +57,7 @@ def test_two_processes_train_alike_and_write_what_each_has(found, tmp_path):
         np.testing.assert_allclose(processes[name], found["none"][name], rtol=2e-5)
     np.testing.assert_allclose(both["divided"]["losses"], found["whole"]["losses"], rtol=2e-5)
     assert both["restored"]
+    assert "disagree about data" in both["disagreement"] and "'seed': " in both["disagreement"]
     path = train.latest_checkpoint(run_dir)
     assert [step for step, _ in train.list_checkpoints(run_dir)] == [8, 9]
     assert not list(path.parent.glob(".tmp-*"))

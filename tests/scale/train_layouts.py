@@ -70,6 +70,11 @@ if jaxcore.process_count() > 1:
     )  # fmt: skip
     fit = trainer.fit(task, data, until=train.Epochs(3), resume=sys.argv[3])
     results["divided"] = {"losses": fit.history["loss"]}
+    other = train.ArrayData(data.arrays, batch_size=16, seed=jax.process_index())
+    try:
+        train.Trainer(callbacks=[], mesh=every).fit(task, other, until=train.Epochs(1))
+    except train.TrainError as error:
+        results["disagreement"] = str(error)
     # What it saved in pieces comes back divided, and each process has seen it written.
     again = trainer.fit(task, data, until=train.Epochs(3))
     results["restored"] = bool(jax.numpy.all(

@@ -20,7 +20,7 @@ RANGES = [
     (train.Trainer, "limit_train_batches", [0, 0.5], None),
     (train.Trainer, "limit_val_batches", [-1, 1.0], 0),
     (train.Trainer, "overfit_batches", [0, 0.1], 3),
-    (train.Trainer, "fast_dev_run", [-1], True),
+    (train.Trainer, "fast_dev_run", [-1, "all", None], True),
     (train.Trainer, "shard", ["fsdp"], None),
     (train.Task, "precision", ["bf16", None, 16], "16-mixed"),
     (train.Task, "clip_norm", [0, -1.0, NAN, "1"], 0.5),
@@ -108,6 +108,23 @@ def test_a_keyword_that_nobody_takes(make, name, fix):
     assert isinstance(error.value, TypeError)
     assert f"{make.__name__} takes no argument {name!r}." in str(error.value)
     assert str(error.value).endswith(f"fix:      {fix}")
+
+
+@pytest.mark.parametrize(
+    ("name", "fix"),
+    [
+        ("epochs", "write until=train.Epochs(10)."),
+        ("validation_data", "write val=data."),
+        ("untl", "did you mean 'until'?"),
+        ("batch_size", "write train.ArrayData((x, y), batch_size=64)."),
+    ],
+)
+def test_a_keyword_that_fit_does_not_take(name, fix):
+    with pytest.raises(train.UnknownArgument, match="Trainer.fit takes no") as error:
+        train.Trainer().fit(None, None, **{name: 3})
+    assert str(error.value).endswith(f"fix:      {fix}")
+    with pytest.raises(TypeError, match="'until'"):
+        train.Trainer().fit(None, None)
 
 
 def test_classes_of_ones_own_are_answered_too():

@@ -9,6 +9,7 @@ import pytest
 from jaxcore import train
 from jaxcore.train.feed import Padder, feed
 from jaxcore.train.iterables import as_source, example_batch
+from jaxcore.train.loader_state import to_json
 
 ROWS, BATCH = 11, 4  # three batches an epoch, the last with three rows
 
@@ -80,6 +81,39 @@ def test_a_loader_goes_on_by_its_own_state(package, make, endless):
         again.restore(state)
         rest = taken(again, 0, stop, 5 - stop)
         assert [found[:4] for found in rest] == [found[:4] for found in whole[stop:]]
+
+
+class Odd:
+    """A loader whose state has all that theirs have: tuples, bytes, arrays of both kinds."""
+
+    def __init__(self, torch):
+        self.rng, self.torch, self.begin = torch.Generator().manual_seed(3), torch, 0
+
+    def __iter__(self):
+        for n in range(self.begin, 9):
+            self.begin = n + 1
+            yield {"i": self.torch.randint(99, (BATCH,), generator=self.rng)}
+        self.begin = 0
+
+    def state_dict(self):
+        return {"rng": (self.rng.get_state(), b"x"), "n": np.int64(self.begin), "l": [None, 0.1]}
+
+    def load_state_dict(self, state):
+        rng, x = state["rng"]
+        assert x == b"x" and state["l"] == [None, 0.1] and state["n"].dtype == np.int64
+        self.rng = self.torch.Generator()
+        self.rng.set_state(rng)
+        self.begin = int(state["n"])
+
+
+def test_a_state_with_tensors_goes_through_json(toy):
+    torch = pytest.importorskip("torch")
+    whole = taken(as_source(Odd(torch)), 0, 0, 5)
+    again = as_source(Odd(torch))
+    again.restore(json.loads(json.dumps(whole[1][-1])))
+    assert taken(again, 0, 2, 3) == whole[2:]
+    with pytest.raises(train.TrainError, match=r"got: +Odd at '/rng/1'"):
+        to_json({"rng": [0, Odd(torch)]})
 
 
 def test_epochs_of_a_stream_are_shuffled_anew():

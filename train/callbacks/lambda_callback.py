@@ -48,7 +48,7 @@ class LambdaCallback(Callback):
         for name, hook in hooks.items():
             if name not in (*_EVENTS, "configure"):
                 conditions = ["every", "after", "before", "only"]
-                raise unknown_argument(type(self), name, [*_EVENTS, "configure", *conditions])
+                raise unknown_argument("LambdaCallback", name, [*_EVENTS, "configure", *conditions])
             of_run = name in _EVENTS and not name.startswith("on_predict")
             setattr(self, name, functools.partial(self._if_due, hook) if of_run else hook)
 
