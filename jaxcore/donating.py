@@ -29,7 +29,7 @@ class Donating(Jitted):
         try:
             result = self.dispatch(*args, **kwargs)
         except (backend.NonFinite, RuntimeError, ValueError) as error:
-            self._refuse(error, args, kwargs)
+            self.refuse(error, args, kwargs)
             raise
         if self._takes and backend.at_top_level():
             settings = self._settings

@@ -195,12 +195,12 @@ class Jitted:  # noqa: D101 (its docstring is that of the function)
         try:
             return self.dispatch(*args, **kwargs)
         except (backend.NonFinite, RuntimeError, ValueError) as error:
-            self._refuse(error, args, kwargs)
+            self.refuse(error, args, kwargs)
             raise
 
     @errors.explained
-    def _refuse(self, error: Exception, args: Any, kwargs: Any) -> None:
-        """Raise in our words what JAX's dispatcher has just refused."""
+    def refuse(self, error: Exception, args: Any, kwargs: Any) -> None:
+        """Raise in our words what `dispatch` has just refused, where there is more to say."""
         message = str(error)
         if isinstance(error, backend.NonFinite):
             from jaxcore.debug import non_finite_call

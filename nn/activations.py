@@ -14,6 +14,7 @@ import numpy as np
 
 import jaxcore.numpy as jnp
 from jaxcore import Array, lax
+from jaxcore.numpy.composite import composite
 from jaxcore.numpy.promote import operands
 from jaxcore.ops.activations import relu as _relu
 from jaxcore.scipy.exponentials import log_softmax, logsumexp, softmax
@@ -52,17 +53,20 @@ def relu(x: Any) -> Array:
     return _relu(x)
 
 
+@composite()
 def relu6(x: Any) -> Array:
     """min(max(x, 0), 6), with derivative 0 at 0, at 6 and at NaN."""
     limited = lax.stop_gradient(jnp.minimum(jnp.maximum(x, 0), 6.0))
     return jnp.where(jnp.logical_and(jnp.greater(x, 0), jnp.less(x, 6)), x, limited)
 
 
+@composite()
 def leaky_relu(x: Any, negative_slope: Any = 1e-2) -> Array:
     """x where it is not negative, else `negative_slope` · x."""
     return jnp.where(jnp.greater_equal(x, 0), x, jnp.multiply(negative_slope, x))
 
 
+@composite()
 def elu(x: Any, alpha: Any = 1.0) -> Array:
     """x where it is positive, else `alpha` · (exp(x) - 1).
 
@@ -72,6 +76,7 @@ def elu(x: Any, alpha: Any = 1.0) -> Array:
     return jnp.where(positive, x, alpha * jnp.expm1(jnp.where(positive, 0.0, x)))
 
 
+@composite()
 def celu(x: Any, alpha: Any = 1.0) -> Array:
     """max(x, 0) + `alpha` · (exp(min(x, 0) / alpha) - 1), smooth at 0 for every `alpha`.
 
@@ -80,6 +85,7 @@ def celu(x: Any, alpha: Any = 1.0) -> Array:
     return jnp.maximum(x, 0.0) + alpha * jnp.expm1(jnp.minimum(x, 0.0) / alpha)
 
 
+@composite()
 def selu(x: Any) -> Array:
     """`elu` scaled so that activations keep mean 0 and variance 1.
 
@@ -88,16 +94,19 @@ def selu(x: Any) -> Array:
     return 1.0507009873554804934193349852946 * elu(x, 1.6732632423543772848170429916717)
 
 
+@composite()
 def hard_tanh(x: Any) -> Array:
     """x limited to [-1, 1]."""
     return jnp.where(jnp.greater(x, 1), 1, jnp.where(jnp.less(x, -1), -1, x))
 
 
+@composite()
 def hard_sigmoid(x: Any) -> Array:
     """relu6(x + 3) / 6."""
     return relu6(jnp.add(x, 3.0)) / 6.0
 
 
+@composite()
 def hard_silu(x: Any) -> Array:
     """x · hard_sigmoid(x) (Howard et al. 2019, https://arxiv.org/abs/1905.02244)."""
     x = jnp.asarray(x)
@@ -110,11 +119,13 @@ hard_swish = hard_silu
 # --- sigmoids -----------------------------------------------------------------------------------
 
 
+@composite()
 def sigmoid(x: Any) -> Array:
     """1 / (1 + exp(-x))."""
     return lax.logistic(x)
 
 
+@composite()
 def silu(x: Any) -> Array:
     """x · sigmoid(x), also called swish (Hendrycks and Gimpel 2016,
     https://arxiv.org/abs/1606.08415).
@@ -126,6 +137,7 @@ def silu(x: Any) -> Array:
 swish = silu
 
 
+@composite()
 def softplus(x: Any) -> Array:
     """log(1 + exp(x)) without overflow; its derivative is sigmoid(x)."""
     x, _ = operands("softplus", x, 0, to_float=True)
@@ -134,35 +146,41 @@ def softplus(x: Any) -> Array:
     return jnp.where(positive, x, 0) + jnp.log1p(jnp.exp(-size))
 
 
+@composite()
 def log_sigmoid(x: Any) -> Array:
     """log(sigmoid(x)) without underflow."""
     return -softplus(jnp.negative(x))
 
 
+@composite()
 def mish(x: Any) -> Array:
     """x · tanh(softplus(x)) (Misra 2019, https://arxiv.org/abs/1908.08681)."""
     x = jnp.asarray(x)
     return x * jnp.tanh(softplus(x))
 
 
+@composite()
 def squareplus(x: Any, b: Any = 4) -> Array:
     """(x + √(x² + b)) / 2 (Barron 2021, https://arxiv.org/abs/2112.11687)."""
     x = jnp.asarray(x)
     return (x + jnp.sqrt(jnp.square(x) + b)) / 2
 
 
+@composite()
 def soft_sign(x: Any) -> Array:
     """x / (|x| + 1)."""
     x = jnp.asarray(x)
     return x / (jnp.abs(x) + 1)
 
 
+@composite()
 def sparse_plus(x: Any) -> Array:
     """0 below -1, x above 1, and (x + 1)² / 4 between, so that it is smooth."""
     curve = jnp.square(jnp.add(x, 1.0)) / 4
     return jnp.where(jnp.less_equal(x, -1.0), 0.0, jnp.where(jnp.greater_equal(x, 1.0), x, curve))
 
 
+@composite()
 def sparse_sigmoid(x: Any) -> Array:
     """(x + 1) / 2 limited to [0, 1], the derivative of `sparse_plus`."""
     return 0.5 * jnp.clip(jnp.add(x, 1.0), 0.0, 2.0)
@@ -171,6 +189,7 @@ def sparse_sigmoid(x: Any) -> Array:
 # --- gates --------------------------------------------------------------------------------------
 
 
+@composite("approximate")
 def gelu(x: Any, approximate: bool = True) -> Array:
     """x · Φ(x), with Φ the normal distribution function.
 
@@ -187,6 +206,7 @@ def gelu(x: Any, approximate: bool = True) -> Array:
     return 0.5 * x * lax.erfc(-x * np.asarray(math.sqrt(0.5), x.dtype)[()])
 
 
+@composite("axis")
 def glu(x: Any, axis: int = -1) -> Array:
     """One half of `x` along `axis`, times the sigmoid of the other half.
 
@@ -207,6 +227,7 @@ def glu(x: Any, axis: int = -1) -> Array:
 # --- sums of exponentials -----------------------------------------------------------------------
 
 
+@composite("axis", "keepdims")
 def logmeanexp(x: Any, axis: Axis = None, where: Any = None, keepdims: bool = False) -> Array:
     """log(mean(exp(x))) over `axis` without overflow; elements where `where` is False do not count.
 
@@ -229,6 +250,7 @@ def _log1mexp(x: Any) -> Array:
 _log1mexp.defjvps(lambda t, out, x: t / jnp.expm1(x))
 
 
+@composite()
 def log1mexp(x: Any) -> Array:
     """log(1 - exp(-x)) of positive x, exact near 0 and far from it."""
     return _log1mexp(jnp.asarray(x))
@@ -237,6 +259,7 @@ def log1mexp(x: Any) -> Array:
 # --- classes and moments ------------------------------------------------------------------------
 
 
+@composite("num_classes", "dtype", "axis", "out_sharding")
 def one_hot(
     x: Any, num_classes: int, *, dtype: Any = None, axis: Any = -1, out_sharding: Any = None
 ) -> Array:
@@ -267,6 +290,7 @@ def one_hot(
     return same.astype(jnp.result_type(float) if dtype is None else dtype)
 
 
+@composite("axis", "algorithm")
 def standardize(
     x: Any,
     axis: Axis = -1,

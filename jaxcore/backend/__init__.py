@@ -79,6 +79,7 @@ from jaxcore.backend.rules import (
     hi_p,
     holds_program,
     is_jaxpr,
+    is_plain,
     jvp_rule,
     linear_call_p,
     linear_solve_p,
@@ -119,6 +120,7 @@ from jaxcore.backend.keys import (
     user_dtype,
 )
 from jaxcore.backend.dispatch import (
+    Array,
     NonFinite,
     committed_sharding,
     dispatcher,

@@ -11,6 +11,7 @@ from jax._src.lib import _jax
 
 from jaxcore.backend.traces import is_extended
 
+Array = _jax.ArrayImpl  # what the runtime returns, and no tracer
 NonFinite = api_util.InternalFloatingPointError
 
 _CACHE_SIZE = 4096
@@ -46,10 +47,10 @@ def committed_sharding(x: Any) -> Any:
 
 def with_weak_type(x: Any, weak_type: bool) -> Any:
     """The array `x`, its type made weak or not."""
-    if not isinstance(x, _jax.ArrayImpl) or x.weak_type == weak_type:
+    if not isinstance(x, Array) or x.weak_type == weak_type:
         return x
     aval = x.aval.update(weak_type=weak_type)
-    return _jax.ArrayImpl(aval, x.sharding, x._arrays, x._committed, _skip_checks=True)
+    return Array(aval, x.sharding, x._arrays, x._committed, _skip_checks=True)
 
 
 def fast_path(
@@ -73,7 +74,7 @@ def fast_path(
     if unsafe.ordered_effects or unsafe.has_unordered_effects:
         return None
     outputs, out_tree = pxla.reflatten_outputs_for_dispatch(out_tree, outputs)
-    if not all(isinstance(x, _jax.ArrayImpl) for x in outputs):
+    if not all(isinstance(x, Array) for x in outputs):
         return None
 
     def physical(aval: Any, sharding: Any) -> Any:

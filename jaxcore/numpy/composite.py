@@ -1,17 +1,24 @@
-"""Functions made of many operations, each of which is one executable outside `jit`."""
+"""Functions that are one executable outside `jit`, however many operations they are made of."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
 
 from jaxcore import backend
+
+if TYPE_CHECKING:
+    from jaxcore.jit import Jitted
 
 __all__ = ["composite"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+# What the dispatcher takes as it is, whether it is an array or static.
+_PLAIN = frozenset({backend.Array, np.ndarray, bool, int, float, complex, str, type(None)})
 
 
 def composite(*static: str) -> Callable[[F], F]:
@@ -26,28 +33,43 @@ def composite(*static: str) -> Callable[[F], F]:
     def decorate(function: F) -> F:
         names = list(inspect.signature(function).parameters)
         places = {i for i, name in enumerate(names) if name in static}
-        compiled: list[Callable[..., Any]] = []
-
-        def prepared(x: Any, is_static: bool) -> Any:
-            if is_static:
-                return tuple(x) if isinstance(x, list) else x
-            if type(x) in (list, tuple):
-                return type(x)([prepared(item, False) for item in x])
-            return x.__jax_array__() if hasattr(x, "__jax_array__") else x
+        context, top_level = backend.trace_ctx, backend.eval_trace
+        compiled: Jitted | None = None
 
         @wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
-            if not backend.at_top_level():
+            nonlocal compiled
+            if context.trace is not top_level:
                 return function(*args, **kwargs)
-            if not compiled:
+            if compiled is None:
                 from jaxcore.jit import jit
 
-                compiled.append(jit(function, static_argnames=static))
-            return compiled[0](
-                *(prepared(x, i in places) for i, x in enumerate(args)),
-                **{name: prepared(x, name in static) for name, x in kwargs.items()},
-            )
+                compiled = jit(function, static_argnames=static)
+            for x in args:
+                if type(x) not in _PLAIN:
+                    args = tuple([_prepared(x, i in places) for i, x in enumerate(args)])
+                    break
+            if kwargs:
+                kwargs = {name: _prepared(x, name in static) for name, x in kwargs.items()}
+            try:
+                return compiled.dispatch(*args, **kwargs)
+            except (backend.NonFinite, OverflowError, RuntimeError, ValueError) as error:
+                if type(error) is OverflowError or "Non-hashable static" in str(error):
+                    return function(*args, **kwargs)  # an int of 64 bits; an axis in an array
+                compiled.refuse(error, args, kwargs)
+                raise
 
         return call  # type: ignore[return-value]
 
     return decorate
+
+
+def _prepared(x: Any, static: bool) -> Any:
+    """An argument as the dispatcher takes it."""
+    if type(x) in _PLAIN:
+        return x
+    if static:
+        return tuple(x) if isinstance(x, list) else x
+    if type(x) in (list, tuple):
+        return type(x)([_prepared(item, False) for item in x])
+    return x.__jax_array__() if hasattr(x, "__jax_array__") else x

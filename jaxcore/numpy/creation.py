@@ -15,6 +15,7 @@ import jax.numpy as _jnp
 import numpy as np
 
 from jaxcore import backend
+from jaxcore.numpy.composite import composite
 from jaxcore.numpy.operand import listeners, typed
 from jaxcore.numpy.promote import promoted, to_dtype
 from jaxcore.ops.arithmetic import add, mul
@@ -47,10 +48,6 @@ __all__ = [
 Array = jax.Array
 Shape = int | Sequence[int]
 _PYTHON = (bool, int, float, complex)
-
-
-def _at_top() -> bool:
-    return backend.trace_ctx.trace is backend.eval_trace
 
 
 _user_dtypes: dict[Any, Any] = {}
@@ -135,7 +132,7 @@ def full(
     """`fill_value` repeated to `shape`."""
     value, aval = typed("full", fill_value, 1)
     placed = device is not None or out_sharding is not None
-    if placed or (_at_top() and not isinstance(value, backend.Tracer)):
+    if placed or (backend.at_top_level() and not isinstance(value, backend.Tracer)):
         extra = {} if out_sharding is None else {"out_sharding": out_sharding}
         return _jnp.full(shape, fill_value, dtype, device=device, **extra)
     kind, weak = (aval.dtype, aval.weak_type) if dtype is None else (user_dtype(dtype), False)
@@ -152,7 +149,7 @@ def _like(
 ) -> Array:
     a, aval = typed(name, a)
     placed = device is not None or sharding is not None
-    top = _at_top() and not isinstance(value, backend.Tracer)
+    top = backend.at_top_level() and not isinstance(value, backend.Tracer)
     if placed or top or backend.is_extended(aval.dtype):
         extra = {} if sharding is None else {"out_sharding": sharding}
         if name == "full_like":
@@ -321,7 +318,8 @@ def arange(
         b is None or type(b) in (int, float) or isinstance(b, np.integer | np.floating)
         for b in bounds
     )
-    if not plain or device is not None or out_sharding is not None or start is None or _at_top():
+    placed = device is not None or out_sharding is not None
+    if placed or not plain or start is None or backend.at_top_level():
         kwargs = {} if out_sharding is None else {"out_sharding": out_sharding}
         return _jnp.arange(start, stop, step, dtype, device=device, **kwargs)
     if dtype is None:
@@ -357,7 +355,7 @@ def eye(
     N: int, M: int | None = None, k: Any = 0, dtype: Any = None, *, device: Any = None
 ) -> Array:
     """An N × M matrix with ones on diagonal `k`, zeros elsewhere."""
-    if device is not None or _at_top():
+    if device is not None or backend.at_top_level():
         return _jnp.eye(N, M, k, dtype, device=device)
     mask = _diagonal_mask(index(N), index(N if M is None else M), k, eq)
     return convert(mask, user_dtype(float if dtype is None else dtype))
@@ -370,7 +368,7 @@ def identity(n: int, dtype: Any = None) -> Array:
 
 def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Array:
     """An N × M matrix with ones at and below diagonal `k`, zeros above."""
-    if _at_top():
+    if backend.at_top_level():
         return _jnp.tri(N, M, k, dtype)
     mask = _diagonal_mask(index(N), index(N if M is None else M), k, ge)
     return convert(mask, user_dtype(float if dtype is None else dtype))
@@ -389,11 +387,13 @@ def _triangle(name: str, m: Any, k: Any, lower: bool) -> Array:
     return select(mask, m, zero) if lower else select(mask, zero, m)
 
 
+@composite("k")
 def tril(m: Any, k: Any = 0) -> Array:
     """`m` with zeros above diagonal `k` of its last two axes."""
     return _triangle("tril", m, k, True)
 
 
+@composite("k")
 def triu(m: Any, k: Any = 0) -> Array:
     """`m` with zeros below diagonal `k` of its last two axes."""
     return _triangle("triu", m, k, False)

@@ -14,6 +14,7 @@ import numpy as np
 
 from jaxcore import backend
 from jaxcore.numpy import reductions as r
+from jaxcore.numpy.composite import composite
 from jaxcore.numpy.creation import arange, asarray, eye, ones
 from jaxcore.numpy.elementwise import where
 from jaxcore.numpy.operand import as_array, axis_index, concrete, no_out
@@ -46,6 +47,7 @@ Positions = tuple[Array, ...]
 # --- diagonals ----------------------------------------------------------------------------------
 
 
+@composite("offset", "axis1", "axis2")
 def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
     """The elements whose position along `axis2` is `offset` more than that along `axis1`.
 
@@ -92,6 +94,7 @@ def _plane(x: Any, axis1: int, axis2: int) -> None:
         )
 
 
+@composite("k")
 def diag(v: Any, k: int = 0) -> Array:
     """A matrix with the vector `v` on diagonal `k`, or diagonal `k` of the matrix `v`.
 
@@ -128,6 +131,7 @@ def _from_diagonal(x: Any, k: int) -> Array:
     return reshape(flat, (n, n))
 
 
+@composite("offset", "axis1", "axis2", "dtype")
 def trace(
     a: Any,
     offset: Any = 0,

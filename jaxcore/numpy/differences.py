@@ -41,6 +41,7 @@ def _part(x: Any, axis: int, start: int | None, stop: int | None) -> Any:
     return bind(slice_p, x, start_indices=tuple(starts), limit_indices=tuple(stops), strides=None)
 
 
+@composite("n", "axis")
 def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Array:
     """The differences of neighbours along `axis`, taken `n` times; of bools, where they differ.
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxcore import backend
 from jaxcore.numpy import ufuncs as u
+from jaxcore.numpy.composite import composite
 from jaxcore.numpy.factory import binary
 from jaxcore.numpy.operand import as_value
 from jaxcore.numpy.promote import (
@@ -137,6 +138,7 @@ def where(
     return bind(c.select_n_p, condition, y, x)
 
 
+@composite()
 def clip(arr: Any = None, /, min: Any = None, max: Any = None) -> Any:
     """`arr` limited to [min, max]; a bound that is None does not limit.
 
@@ -211,12 +213,14 @@ def _static_index(x: Any) -> int | None:
 pow = power
 
 
+@composite()
 def square(x: Any, /) -> Any:
     """x²."""
     x = array("square", x)
     return bind(a.square_p, _numeric("square", x)[0] if _kind(x) == "b" else x)
 
 
+@composite()
 def reciprocal(x: Any, /) -> Any:
     """1 / x."""
     x = inexact("reciprocal", x)
@@ -240,6 +244,7 @@ def fabs(x: Any, /) -> Any:
     return bind(a.abs_p, x)
 
 
+@composite()
 def remainder(x1: Any, x2: Any, /) -> Any:
     """The remainder of x1 / x2 with the sign of `x2`, as Python's %."""
     x1, x2 = broadcast("remainder", *_numeric("remainder", x1, x2), scalars=True)
@@ -254,6 +259,7 @@ def remainder(x1: Any, x2: Any, /) -> Any:
 mod = remainder
 
 
+@composite()
 def floor_divide(x1: Any, x2: Any, /) -> Any:
     """x1 / x2 rounded down."""
     x1, x2 = _numeric("floor_divide", x1, x2)
@@ -284,6 +290,7 @@ def _float_divmod(x1: Any, x2: Any) -> tuple[Any, Any]:
     return bind(e.round_p, quotient, rounding_method=away), rest
 
 
+@composite()
 def divmod(x1: Any, x2: Any, /) -> tuple[Any, Any]:
     """The quotient rounded down and the remainder."""
     x1, x2 = _numeric("divmod", x1, x2)

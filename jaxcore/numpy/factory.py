@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from jaxcore.numpy.composite import composite
 from jaxcore.numpy.promote import array, inexact, pair
 from jaxcore.ops.rules import kind_of
 from jaxcore.primitive import Primitive
@@ -21,7 +22,7 @@ def _named(function: Callable[..., Any], name: str, doc: str) -> Callable[..., A
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
     function.__module__ = "jaxcore.numpy"
-    return with_methods(function)
+    return with_methods(composite()(function))
 
 
 def with_methods(function: Callable[..., Any]) -> Callable[..., Any]:

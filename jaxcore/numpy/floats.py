@@ -79,6 +79,7 @@ def _format(name: str, dtype: Any) -> tuple[Any, int, int]:
     return np.dtype(f"int{info.bits}"), int(info.nmant), int(info.maxexp) - 1
 
 
+@composite()
 def signbit(x: Any, /) -> Array:
     """Whether the sign of `x` is negative, as that of -0.0 is."""
     x = array("signbit", x)
@@ -91,6 +92,7 @@ def signbit(x: Any, /) -> Array:
     return less(x, 0) if kind != "b" else less(x, False)
 
 
+@composite()
 def copysign(x1: Any, x2: Any, /) -> Array:
     """|x1| with the sign of `x2`."""
     x1, x2 = broadcast("copysign", *operands("copysign", x1, x2, to_float=True), scalars=True)

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as _jnp
 import numpy as np
 
+from jaxcore.numpy.composite import composite
 from jaxcore.numpy.creation import user_dtype
 from jaxcore.numpy.lax_dot import resolve_precision
 from jaxcore.numpy.operand import axis_index, typed
@@ -122,6 +123,7 @@ def contraction(x: Sequence[str], y: Sequence[str], out: Sequence[str]) -> tuple
     return dims, None if permutation == tuple(range(len(made))) else permutation
 
 
+@composite("precision", "preferred_element_type", "out_sharding")
 def matmul(
     a: Any,
     b: Any,
@@ -181,6 +183,7 @@ def _contract(
 # --- the other products -------------------------------------------------------------------------
 
 
+@composite("precision", "preferred_element_type", "out_sharding")
 def dot(
     a: Any,
     b: Any,
@@ -257,6 +260,7 @@ def tensordot(
     return _contract(a, b, plan, precision, dtype, weak)
 
 
+@composite("precision", "preferred_element_type")
 def inner(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = None) -> Array:
     """The sum of products over the last axes."""
     a, ta = typed("inner", a)
@@ -269,6 +273,7 @@ def inner(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any 
     )
 
 
+@composite("precision", "preferred_element_type")
 def vdot(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = None) -> Array:
     """The sum of products of all elements, the first operand conjugated."""
     a, aval = typed("vdot", a)
@@ -279,6 +284,7 @@ def vdot(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any =
     )
 
 
+@composite()
 def outer(a: Any, b: Any, out: None = None) -> Array:
     """All products of an element of `a` with one of `b`."""
     if out is not None:
@@ -288,6 +294,7 @@ def outer(a: Any, b: Any, out: None = None) -> Array:
     return multiply(expand_dims(ravel(a), 1), expand_dims(ravel(b), 0))
 
 
+@composite("axis", "precision", "preferred_element_type")
 def vecdot(
     x1: Any,
     x2: Any,
@@ -317,12 +324,14 @@ def vecdot(
     return reshape(out, aval_of(out).shape[:-2])
 
 
+@composite()
 def matvec(x1: Any, x2: Any, /) -> Array:
     """Matrices (..., n, k) times vectors (..., k)."""
     out = matmul(x1, expand_dims(x2, -1))
     return reshape(out, aval_of(out).shape[:-1])
 
 
+@composite()
 def vecmat(x1: Any, x2: Any, /) -> Array:
     """Vectors (..., k), conjugated, times matrices (..., k, m)."""
     x, aval = typed("vecmat", x1)
@@ -333,6 +342,7 @@ def vecmat(x1: Any, x2: Any, /) -> Array:
     return reshape(out, (*shape[:-2], shape[-1]))
 
 
+@composite("axisa", "axisb", "axisc", "axis")
 def cross(
     a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
 ) -> Array:
@@ -369,6 +379,7 @@ def cross(
     return moveaxis(subtract(multiply(first, fourth), multiply(third, second)), -1, axisc)
 
 
+@composite()
 def kron(a: Any, b: Any) -> Array:
     """The Kronecker product: blocks of `b` scaled by the elements of `a`."""
     from jaxcore.numpy import multiply

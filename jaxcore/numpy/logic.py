@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxcore.backend import ShapedArray
 from jaxcore.numpy import ufuncs as u
+from jaxcore.numpy.composite import composite
 from jaxcore.numpy.factory import binary
 from jaxcore.numpy.promote import array, broadcast, operands, to_dtype
 from jaxcore.numpy.reductions import all as every
@@ -59,6 +60,7 @@ logical_or = _logical("logical_or", or_p, "Whether x or y is true (not zero).")
 logical_xor = _logical("logical_xor", xor_p, "Whether exactly one of x and y is true (not zero).")
 
 
+@composite()
 def logical_not(x: Any, /) -> Any:
     """Whether `x` is false (zero)."""
     return bind(not_p, _truth(array("logical_not", x)))
@@ -87,13 +89,14 @@ def _float_test(
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
-    return function
+    return composite()(function)
 
 
 def _infinite(x: Any) -> Any:
     return eq(bind(abs_p, x), constant(x, np.inf))
 
 
+@composite()
 def isnan(x: Any, /) -> Any:
     """Whether `x` is NaN."""
     x = array("isnan", x)
@@ -120,7 +123,7 @@ def _signed_infinity(name: str, value: float, doc: str) -> Callable[..., Any]:
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
-    return function
+    return composite()(function)
 
 
 isposinf = _signed_infinity("isposinf", np.inf, "Whether x is positive infinity.")
@@ -130,6 +133,7 @@ isneginf = _signed_infinity("isneginf", -np.inf, "Whether x is negative infinity
 # --- closeness ----------------------------------------------------------------------------------
 
 
+@composite("equal_nan")
 def isclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False) -> Any:
     """Whether |a - b| <= atol + rtol · |b|, element by element.
 
@@ -148,6 +152,7 @@ def isclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: boo
     return near
 
 
+@composite("equal_nan")
 def allclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False) -> Any:
     """Whether `isclose` holds everywhere."""
     return every(isclose(a, b, rtol, atol, equal_nan))
@@ -167,6 +172,7 @@ def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
     return every(same)
 
 
+@composite()
 def array_equiv(a1: Any, a2: Any) -> Any:
     """Whether two arrays are equal after broadcasting."""
     return jax.numpy.array_equiv(a1, a2)

@@ -41,6 +41,7 @@ def _is_nan(name: str, x: Any) -> tuple[Any, Any]:
     return x, (ne(x, x) if kind_of(aval_of(x).dtype) in "fc" else None)
 
 
+@composite("axis", "dtype", "keepdims")
 def nansum(
     a: Any,
     axis: Axis = None,
@@ -56,6 +57,7 @@ def nansum(
     return r.sum(a, axis, dtype, out, keepdims, initial, where)
 
 
+@composite("axis", "dtype", "keepdims")
 def nanprod(
     a: Any,
     axis: Axis = None,
@@ -92,7 +94,7 @@ def _nan_extremum(name: str, doc: str) -> Callable[..., Any]:
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
-    return function
+    return composite("axis", "keepdims")(function)
 
 
 nanmax = _nan_extremum("nanmax", "`max` of what is not NaN; NaN where nothing is left.")
@@ -114,13 +116,14 @@ def _nan_arg(name: str, doc: str) -> Callable[..., Any]:
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
-    return function
+    return composite("axis", "keepdims")(function)
 
 
 nanargmax = _nan_arg("nanargmax", "`argmax` of what is not NaN; -1 where nothing is left.")
 nanargmin = _nan_arg("nanargmin", "`argmin` of what is not NaN; -1 where nothing is left.")
 
 
+@composite("axis", "dtype", "keepdims")
 def nanmean(
     a: Any,
     axis: Axis = None,
@@ -168,6 +171,7 @@ def nanvar(
     return convert(div(total, count), result)
 
 
+@composite("axis", "dtype", "ddof", "keepdims")
 def nanstd(
     a: Any,
     axis: Axis = None,

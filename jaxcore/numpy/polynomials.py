@@ -13,6 +13,7 @@ import numpy as np
 
 from jaxcore.numpy import reductions as r
 from jaxcore.numpy import ufuncs as u
+from jaxcore.numpy.composite import composite
 from jaxcore.numpy.creation import arange, zeros, zeros_like
 from jaxcore.numpy.joining import concatenate
 from jaxcore.numpy.operand import arrays
@@ -26,6 +27,7 @@ __all__ = ["polyadd", "polyder", "polydiv", "polyint", "polymul", "polysub", "po
 Array = jax.Array
 
 
+@composite("unroll")
 def polyval(p: Any, x: Any, *, unroll: int | None = None) -> Array:
     """The polynomial `p` at `x`, by Horner's rule.
 
@@ -48,11 +50,13 @@ def polyval(p: Any, x: Any, *, unroll: int | None = None) -> Array:
     return total
 
 
+@composite()
 def polyadd(a1: Any, a2: Any) -> Array:
     """The sum of two polynomials."""
     return _summed("polyadd", a1, a2, u.add)
 
 
+@composite()
 def polysub(a1: Any, a2: Any) -> Array:
     """The difference of two polynomials."""
     return _summed("polysub", a1, a2, u.subtract)

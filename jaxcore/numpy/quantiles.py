@@ -94,6 +94,7 @@ def nanquantile(
     return _quantile(a, as_array("nanquantile", q, 1), axis, method, keepdims, weights, True)
 
 
+@composite("axis", "overwrite_input", "method", "keepdims", "out_sharding")
 def percentile(
     a: Any,
     q: Any,
@@ -114,6 +115,7 @@ def percentile(
     return quantile(a, q, axis, out, overwrite_input, method, keepdims, weights=weights)
 
 
+@composite("axis", "overwrite_input", "method", "keepdims")
 def nanpercentile(
     a: Any,
     q: Any,
@@ -130,6 +132,7 @@ def nanpercentile(
     return nanquantile(a, q, axis, out, overwrite_input, method, keepdims, weights=weights)
 
 
+@composite("axis", "overwrite_input", "keepdims")
 def median(
     a: Any,
     axis: Axis = None,
@@ -155,6 +158,7 @@ def median(
     return quantile(x, 0.5, axis, out, overwrite_input, "midpoint", keepdims)
 
 
+@composite("axis", "overwrite_input", "keepdims")
 def nanmedian(
     a: Any,
     axis: Axis = None,

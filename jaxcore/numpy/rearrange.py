@@ -11,6 +11,7 @@ import jax.numpy as _jnp
 import numpy as np
 
 from jaxcore import backend
+from jaxcore.numpy.composite import composite
 from jaxcore.numpy.operand import as_value, axis_index, concrete, typed
 from jaxcore.numpy.shapes import Shape, ravel, reshape, swapaxes
 from jaxcore.ops.convert import convert
@@ -30,6 +31,7 @@ def _axes_of(axis: Shape | None, ndim: int) -> tuple[int, ...]:
     return tuple([axis_index(i, ndim) for i in given])
 
 
+@composite("axis")
 def flip(m: Any, axis: Shape | None = None) -> Array:
     """`m` with its elements in reverse order along `axis` (None: every axis)."""
     m, aval = typed("flip", m)
@@ -46,6 +48,7 @@ def fliplr(m: Any) -> Array:
     return flip(m, 1)
 
 
+@composite("k", "axes")
 def rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Array:
     """`m` turned by k quarter turns in the plane of two axes, from the first towards the second."""
     m, aval = typed("rot90", m)
@@ -196,6 +199,7 @@ def _repeat_later(x: Any, repeats: Any, total: int, at: int) -> Array:
     return take(x, subtract(cumsum(begun), 1), at)
 
 
+@composite("reps")
 def tile(A: Any, reps: Shape) -> Array:
     """`A` laid `reps` times along each axis, as tiles."""
     a, aval = typed("tile", A)

@@ -17,6 +17,7 @@ import numpy as np
 
 from jaxcore import backend, errors
 from jaxcore.numpy import ufuncs as u
+from jaxcore.numpy.composite import composite
 from jaxcore.numpy.elementwise import where as choose
 from jaxcore.numpy.promote import array
 from jaxcore.ops import convert as v
@@ -177,6 +178,7 @@ def _reduce(
 # --- sums and products --------------------------------------------------------------------------
 
 
+@composite("axis", "dtype", "keepdims", "promote_integers")
 def sum(
     a: Any,
     axis: Axis = None,
@@ -206,6 +208,7 @@ def sum(
     return _total("sum", a, axis, dtype, out, keepdims, initial, where, promote_integers)
 
 
+@composite("axis", "dtype", "keepdims", "promote_integers")
 def prod(
     a: Any,
     axis: Axis = None,
@@ -298,7 +301,7 @@ def _extremum(name: str, doc: str) -> Callable[..., Any]:
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
-    return function
+    return composite("axis", "keepdims")(function)
 
 
 max = amax = _extremum("max", "The largest element over `axis`; arguments as of `sum`.")
@@ -329,7 +332,7 @@ def _arg(name: str, doc: str) -> Callable[..., Any]:
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
-    return function
+    return composite("axis", "keepdims")(function)
 
 
 argmax = _arg("argmax", "The index of the first largest element along `axis` (None: of all).")
@@ -339,6 +342,7 @@ argmin = _arg("argmin", "The index of the first smallest element along `axis` (N
 # --- logic --------------------------------------------------------------------------------------
 
 
+@composite("axis", "keepdims")
 def all(
     a: Any, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: Any = None
 ) -> Any:
@@ -346,6 +350,7 @@ def all(
     return _logic("all", r.reduce_and_p, True, a, axis, out, keepdims, where)
 
 
+@composite("axis", "keepdims")
 def any(
     a: Any, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: Any = None
 ) -> Any:
@@ -371,6 +376,7 @@ def _logic(
     )
 
 
+@composite("axis", "keepdims")
 def count_nonzero(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The number of elements over `axis` that are not zero."""
     a = array("count_nonzero", a)

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from jaxcore import backend
+from jaxcore.numpy.composite import composite
 from jaxcore.numpy.elementwise import where
 from jaxcore.numpy.logic import isnan, isneginf, isposinf
 from jaxcore.numpy.operand import as_value, no_out
@@ -41,16 +42,19 @@ def _rounding(name: str, primitive: Primitive, x: Any) -> Any:
     return as_value(x) if done else bind(primitive, x)
 
 
+@composite()
 def floor(x: Any, /) -> Any:
     """The largest whole number that is not larger than `x`."""
     return _rounding("floor", floor_p, x)
 
 
+@composite()
 def ceil(x: Any, /) -> Any:
     """The smallest whole number that is not smaller than `x`."""
     return _rounding("ceil", ceil_p, x)
 
 
+@composite()
 def trunc(x: Any, /) -> Any:
     """`x` without its fraction."""
     x, done = _whole("trunc", x)
@@ -59,6 +63,7 @@ def trunc(x: Any, /) -> Any:
     return where(lt(x, constant(x, 0)), bind(ceil_p, x), bind(floor_p, x))
 
 
+@composite()
 def rint(x: Any, /) -> Any:
     """The nearest whole number, as a float; halves go to the even one."""
     x = array("rint", x)
@@ -69,6 +74,7 @@ def rint(x: Any, /) -> Any:
     return bind(round_p, x, rounding_method=_EVEN)
 
 
+@composite("decimals")
 def round(a: Any, decimals: int = 0, out: None = None) -> Any:
     """`a` rounded to `decimals` decimal places; halves go to the even digit.
 
@@ -99,6 +105,7 @@ def round(a: Any, decimals: int = 0, out: None = None) -> Any:
 around = round
 
 
+@composite("copy")
 def nan_to_num(
     x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
 ) -> Any:

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from jaxcore.numpy import ufuncs as u
+from jaxcore.numpy.composite import composite
 from jaxcore.numpy.creation import full
 from jaxcore.numpy.elementwise import where
 from jaxcore.numpy.joining import concatenate
@@ -58,7 +59,7 @@ def _running(name: str, primitive: Primitive, doc: str, skip: int | None = None)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
-    return function
+    return composite("axis", "dtype")(function)
 
 
 cumsum: Callable[..., Array] = _running(
@@ -75,6 +76,7 @@ nancumprod: Callable[..., Array] = _running(
 )
 
 
+@composite("axis", "dtype", "include_initial")
 def cumulative_sum(
     x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
 ) -> Array:
@@ -94,6 +96,7 @@ def cumulative_sum(
     return _cumulative("sum", cumsum_p, 0, x, axis, dtype, include_initial)
 
 
+@composite("axis", "dtype", "include_initial")
 def cumulative_prod(
     x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
 ) -> Array:

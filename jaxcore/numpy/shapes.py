@@ -13,6 +13,7 @@ import jax.numpy as _jnp
 import numpy as np
 
 from jaxcore import backend
+from jaxcore.numpy.composite import composite
 from jaxcore.numpy.operand import as_value, axis_index, typed
 from jaxcore.ops.shape import broadcast_in_dim_p, reshape_p, squeeze_p, transpose_p
 from jaxcore.trace import bind
@@ -123,6 +124,7 @@ def _hashable(shape: Any) -> Any:
     return tuple(shape) if several else shape
 
 
+@composite("order", "out_sharding")
 def ravel(a: Any, order: str = "C", *, out_sharding: Any = None) -> Array:
     """All elements of `a` in one axis."""
     if out_sharding is not None:
@@ -179,6 +181,7 @@ def matrix_transpose(x: Any, /) -> Array:
     return swapaxes(x, -1, -2)
 
 
+@composite("axis1", "axis2")
 def swapaxes(a: Any, axis1: int, axis2: int) -> Array:
     """`a` with two axes exchanged."""
     a, aval = typed("swapaxes", a)
@@ -202,6 +205,7 @@ def _move(ndim: int, source: tuple[int, ...], target: tuple[int, ...]) -> tuple[
     return tuple(order)
 
 
+@composite("source", "destination")
 def moveaxis(a: Any, source: Shape, destination: Shape) -> Array:
     """`a` with the axes `source` at the positions `destination`, the others in their order."""
     a, aval = typed("moveaxis", a)

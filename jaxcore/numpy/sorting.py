@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxcore import backend
 from jaxcore.numpy import ufuncs as u
+from jaxcore.numpy.composite import composite
 from jaxcore.numpy.operand import as_array
 from jaxcore.numpy.promote import array, float_dtype, is_complex
 from jaxcore.numpy.reductions import canonical_axis, user_dtype
@@ -59,6 +60,7 @@ def _unsupported(name: str, kind: None, order: None) -> None:
         raise TypeError(f"'order' argument to {name} is not supported.")
 
 
+@composite("axis", "kind", "order", "stable", "descending")
 def sort(
     a: Any,
     axis: int | None = -1,
@@ -88,6 +90,7 @@ def sort(
     return bind(rev_p, out, dimensions=(at,)) if descending else out
 
 
+@composite("axis", "kind", "order", "stable", "descending", "dtype")
 def argsort(
     a: Any,
     axis: int | None = -1,

@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxcore import backend
 from jaxcore.numpy import ufuncs as u
+from jaxcore.numpy.composite import composite
 from jaxcore.numpy.elementwise import greater, less, where
 from jaxcore.numpy.factory import with_methods
 from jaxcore.numpy.logic import isnan, isposinf
@@ -92,12 +93,14 @@ def _scaled_log(x: Any, factor: float) -> Any:
     return make_complex(*[mul(part, strong) for part in parts])
 
 
+@composite()
 def log2(x: Any, /) -> Any:
     """The logarithm to base 2."""
     x = inexact("log2", x)
     return _scaled_log(x, 1 / np.log(2)) if log2_p is None else bind(log2_p, x)
 
 
+@composite()
 def log10(x: Any, /) -> Any:
     """The logarithm to base 10."""
     return _scaled_log(inexact("log10", x), 1 / np.log(10))
@@ -157,6 +160,7 @@ _logaddexp2.defjvp(_log_sum_jvp(exp2_p, _logaddexp2))
 
 
 @with_methods
+@composite()
 def logaddexp(x1: Any, x2: Any, /) -> Any:
     """log(exp(x1) + exp(x2)) without overflow."""
     x1, x2 = broadcast("logaddexp", *operands("logaddexp", x1, x2, to_float=True), scalars=True)
@@ -164,6 +168,7 @@ def logaddexp(x1: Any, x2: Any, /) -> Any:
 
 
 @with_methods
+@composite()
 def logaddexp2(x1: Any, x2: Any, /) -> Any:
     """log2(exp2(x1) + exp2(x2)) without overflow."""
     x1, x2 = broadcast("logaddexp2", *operands("logaddexp2", x1, x2, to_float=True), scalars=True)
@@ -173,12 +178,14 @@ def logaddexp2(x1: Any, x2: Any, /) -> Any:
 # --- angles -------------------------------------------------------------------------------------
 
 
+@composite()
 def deg2rad(x: Any, /) -> Any:
     """Degrees to radians."""
     x = inexact("deg2rad", x)
     return mul(x, element(x, np.pi / 180))
 
 
+@composite()
 def rad2deg(x: Any, /) -> Any:
     """Radians to degrees."""
     x = inexact("rad2deg", x)
@@ -188,6 +195,7 @@ def rad2deg(x: Any, /) -> Any:
 radians, degrees = deg2rad, rad2deg
 
 
+@composite()
 def arccosh(x: Any, /) -> Any:
     """The inverse hyperbolic cosine."""
     x = inexact("arccosh", x)
@@ -200,6 +208,7 @@ def arccosh(x: Any, /) -> Any:
 acosh = arccosh
 
 
+@composite()
 def hypot(x1: Any, x2: Any, /) -> Any:
     """√(x1² + x2²) without overflow."""
     x1, x2 = broadcast("hypot", *operands("hypot", x1, x2, to_float=True), scalars=True)
@@ -241,6 +250,7 @@ def conjugate(x: Any, /) -> Any:
 conj = conjugate
 
 
+@composite("deg")
 def angle(z: Any, deg: bool = False) -> Any:
     """The angle of a complex number in (-π, π], in radians or degrees."""
     z = array("angle", z)
@@ -253,6 +263,7 @@ def angle(z: Any, deg: bool = False) -> Any:
     return rad2deg(value) if deg else value
 
 
+@composite()
 def modf(x: Any, /, out: None = None) -> tuple[Any, Any]:
     """The fraction and the whole part, both with the sign of `x`."""
     if out is not None:
@@ -262,6 +273,7 @@ def modf(x: Any, /, out: None = None) -> tuple[Any, Any]:
     return sub(x, whole), whole
 
 
+@composite()
 def fmod(x1: Any, x2: Any, /) -> Any:
     """The remainder of x1 / x2 with the sign of `x1`."""
     x1, x2 = operands("fmod", x1, x2)
@@ -272,16 +284,19 @@ def fmod(x1: Any, x2: Any, /) -> Any:
     return bind(rem_p, x1, x2)
 
 
+@composite()
 def fmax(x1: Any, x2: Any) -> Any:
     """The larger of x1 and x2; the number where one of them is NaN."""
     return where(u.bitwise_or(greater(x1, x2), isnan(x2)), x1, x2)
 
 
+@composite()
 def fmin(x1: Any, x2: Any) -> Any:
     """The smaller of x1 and x2; the number where one of them is NaN."""
     return where(u.bitwise_or(less(x1, x2), isnan(x2)), x1, x2)
 
 
+@composite()
 def heaviside(x1: Any, x2: Any, /) -> Any:
     """0 where x1 < 0, `x2` where x1 == 0, 1 where x1 > 0."""
     x1, x2 = operands("heaviside", x1, x2, to_float=True)

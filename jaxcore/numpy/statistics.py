@@ -11,6 +11,7 @@ import numpy as np
 from jaxcore import backend
 from jaxcore.numpy import reductions as r
 from jaxcore.numpy import ufuncs as u
+from jaxcore.numpy.composite import composite
 from jaxcore.numpy.elementwise import where as choose
 from jaxcore.numpy.operand import no_out
 from jaxcore.numpy.promote import array, broadcast, float_dtype
@@ -39,6 +40,7 @@ def _count(x: Any, axis: Axis, keepdims: bool, where: Any, dtype: Any) -> Any:
     return r.sum(where, axis, dtype=dtype, keepdims=keepdims)
 
 
+@composite("axis", "dtype", "keepdims")
 def mean(
     a: Any,
     axis: Axis = None,
@@ -64,6 +66,7 @@ def mean(
     return convert(div(total, _count(a, axis, keepdims, where, compute)), result)
 
 
+@composite("axis", "dtype", "ddof", "keepdims", "correction")
 def var(
     a: Any,
     axis: Axis = None,
@@ -140,6 +143,7 @@ def _mean(x: Any, axis: Axis, dtype: Any, where: Any) -> Any:
     return _mean_of(x, axis, dtype, keepdims=True, where=where)
 
 
+@composite("axis", "dtype", "ddof", "keepdims", "correction")
 def std(
     a: Any,
     axis: Axis = None,
@@ -159,11 +163,13 @@ def std(
     )
 
 
+@composite("axis", "keepdims")
 def ptp(a: Any, axis: Axis = None, out: None = None, keepdims: bool = False) -> Any:
     """The largest element minus the smallest."""
     return u.subtract(r.max(a, axis, out, keepdims), r.min(a, axis, out, keepdims))
 
 
+@composite("axis", "keepdims")
 def minmax(
     a: Any,
     axis: Axis = None,

@@ -10,6 +10,7 @@ import numpy as np
 
 import jaxcore.numpy as jnp
 from jaxcore import lax
+from jaxcore.numpy.composite import composite
 from jaxcore.numpy.promote import inexact, operands
 from jaxcore.numpy.reductions import canonical_axes, computation_dtype, has_names
 from jaxcore.ops.activations import log_softmax_p, softmax_p
@@ -37,6 +38,7 @@ def _normalised(name: str, primitive: Primitive, x: Any, axis: Axis, where: Any,
     return out if where is None else jnp.where(where, out, rest)
 
 
+@composite("axis")
 def softmax(x: Any, axis: Axis = -1, where: Any = None) -> Array:
     """exp(x) / Σ exp(x) over `axis`, whose result is all that its derivative needs.
 
@@ -56,6 +58,7 @@ def softmax(x: Any, axis: Axis = -1, where: Any = None) -> Array:
     return _normalised("softmax", softmax_p, x, axis, where, 0)
 
 
+@composite("axis")
 def log_softmax(x: Any, axis: Axis = -1, where: Any = None) -> Array:
     """log(softmax(x)) without underflow; -inf where `where` is False."""
     if has_names(axis):
@@ -63,6 +66,7 @@ def log_softmax(x: Any, axis: Axis = -1, where: Any = None) -> Array:
     return _normalised("log_softmax", log_softmax_p, x, axis, where, -np.inf)
 
 
+@composite("axis", "keepdims", "return_sign")
 def logsumexp(
     a: Any,
     axis: Axis = None,
