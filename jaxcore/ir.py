@@ -104,8 +104,10 @@ class Equation:
         """The programs that the equation runs: the callee, a loop's body, the branches."""
         found: list[Program] = []
         for value in self.params.values():
-            values = value if type(value) is tuple else (value,)
-            found += [x for x in values if isinstance(x, Program)]
+            if type(value) is Program:
+                found.append(value)
+            elif type(value) is tuple:
+                found += [x for x in value if type(x) is Program]
         return found
 
     def __repr__(self) -> str:

@@ -22,6 +22,8 @@ def shardings(program: Program) -> tuple[Any, ...]:
     if found is None:
         every: dict[Any, None] = {}
         for eq in program.equations:
+            if backend.is_plain(eq.params):
+                continue
             for callee in eq.programs:
                 every.update(dict.fromkeys(shardings(callee)))
             mesh = eq.params.get("mesh")

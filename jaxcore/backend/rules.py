@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from jax._src import core, custom_batching, custom_derivatives, dispatch, hijax
 from jax._src.ad_checkpoint import name_p, remat_p  # noqa: F401 (for jaxcore.ops.checkpoint)
 from jax._src.ad_util import SymbolicZero
@@ -92,10 +93,28 @@ def is_jaxpr(x: Any) -> bool:
     return type(x).__name__ in ("Jaxpr", "ClosedJaxpr")  # one class since 0.12
 
 
+_PLAIN = frozenset(
+    {bool, int, float, str, type(None), *(type(np.dtype(t)) for t in "?bhilBHILefd")}
+)
+
+
+def is_plain(params: dict[str, Any]) -> bool:
+    """True where parameters are numbers, names, dtypes and tuples of numbers: no function, sharding
+    or mesh is among them.
+    """
+    for x in params.values():
+        kind = type(x)
+        if kind not in _PLAIN and not (kind is tuple and (not x or type(x[0]) is int)):
+            return False
+    return True
+
+
 def needs_devices(primitive: JaxPrimitive | None, params: dict[str, Any]) -> bool:
     """True where the lowering of an operation has to know the devices it will run on."""
     if primitive in dispatch.prim_requires_devices_during_lowering:
         return True
+    if is_plain(params):
+        return False
     values = [y for x in params.values() for y in (x if isinstance(x, tuple | list) else (x,))]
     jaxprs = [getattr(x, "jaxpr", x) for x in values if is_jaxpr(x)]
     return any(dispatch.jaxpr_has_prim_requiring_devices(j) for j in jaxprs)
