@@ -10,15 +10,22 @@ on them.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from jaxcore.ir import Atom, Equation, Program, Var
 from jaxcore.ops.call import call_p
 from jaxcore.ops.cond import cond_p
 from jaxcore.ops.loop import while_p
+from jaxcore.ops.pieces import slice_p
 from jaxcore.ops.scan import scan_p
+from jaxcore.ops.shape import reshape_p, squeeze_p
+from jaxcore.passes.periods import grouped
+from jaxcore.passes.pieces import assembled
 from jaxcore.passes.residuals import bytes_of, rewired
 from jaxcore.passes.roll import Run, roll, runs_of
+from jaxcore.passes.stacks import alike
 
 __all__ = ["FORMS", "arrange", "check_form"]
 
@@ -27,6 +34,7 @@ FORMS = ("inline", "outlined", "rolled")
 _IN_PLACE = (cond_p, scan_p, while_p)
 _SIZE = 12  # operations from which a call is worth a computation of its own
 _FEW, _MANY = 3, 32  # calls from which blocks are outlined, and rolled
+_LYING = 16  # calls from which blocks whose operands lie stacked are rolled
 _HEAVY = 16  # calls up to which blocks whose operands outweigh the rest stay inline
 
 
@@ -55,9 +63,7 @@ def arrange(
     if blocks != "inline" and _calls(program):
         program = flattened(program)
     if blocks in (None, "rolled"):
-        runs = runs_of(program, 2 if blocks else _MANY)
-        chosen = [run for run in runs if blocks or _worth_a_loop(run)]
-        program = (roll(program, chosen) if chosen else None) or program
+        program = _rolled(program, forced=bool(blocks))
     if not on_cpu:  # the only backend that knows how to keep a call
         return program, set()
     counts, sizes, again = _count(program)
@@ -72,13 +78,61 @@ def arrange(
     return program, again
 
 
+def _rolled(program: Program, forced: bool) -> Program:
+    """`program` with its chains of blocks as loops: all of them, or those that are worth it."""
+    runs = _chosen(program, 2 if forced else _LYING, forced)
+    taken = [eq for run in runs for eq in run.calls]
+    alternating = grouped(program, 4 if forced else _MANY, taken)
+    if alternating is not None:
+        more = _chosen(alternating, 2, forced)
+        if len(more) > len(runs):
+            program, runs = alternating, more
+    rolled = roll(program, runs) if runs else None
+    # What the loops stack may lie stacked already, and what they make may be used as it is.
+    return program if rolled is None else alike(assembled(rolled))
+
+
+def _chosen(program: Program, least: int, forced: bool) -> list[Run]:
+    runs = runs_of(program, least)
+    if forced or not runs:
+        return runs
+    made = {v: eq for eq in program.equations for v in eq.outputs}
+    return [run for run in runs if _worth_a_loop(run, made)]
+
+
 def _calls(program: Program) -> bool:
     return any(eq.primitive is call_p for eq in program.equations)
 
 
-def _worth_a_loop(run: Run) -> bool:
-    """A long chain of blocks of some size whose stacked operands are small beside the rest."""
-    return _operations(run.callee) >= _SIZE and not _heavy(run.callee)
+def _worth_a_loop(run: Run, made: Mapping[Var, Equation]) -> bool:
+    """A long chain of blocks of some size, whose operands lie stacked or are small beside the rest.
+
+    `made` says what makes each variable of the program.
+    """
+    blocks = len(run.calls) * max(1, sum(eq.primitive is call_p for eq in run.callee.equations))
+    if blocks < _LYING or _operations(run.callee) < _SIZE:
+        return False
+    return _lies_stacked(run, made) or (blocks >= _MANY and not _heavy(run.callee))
+
+
+def _lies_stacked(run: Run, made: Mapping[Var, Equation]) -> bool:
+    """Whether each operand that differs between calls is made by calls or cut from one array."""
+
+    def origin(x: Atom) -> Any:
+        while (eq := made.get(x)) is not None and eq.primitive in (reshape_p, squeeze_p):  # type: ignore[call-overload]
+            x = eq.inputs[0]
+        if eq is None:
+            return None
+        return eq.inputs[0] if eq.primitive is slice_p else eq.params.get("program")
+
+    for p in range(len(run.callee.inputs)):
+        atoms = run.operands(p)
+        if p in run.carry or all(x is atoms[0] for x in atoms):
+            continue
+        found, times = Counter(map(origin, atoms)).most_common(1)[0]
+        if found is None or times < len(atoms) - 1:  # what enters the first block is made elsewhere
+            return False
+    return True
 
 
 def _heavy(callee: Program) -> bool:
@@ -86,7 +140,13 @@ def _heavy(callee: Program) -> bool:
     and their gradients, mostly.
     """
     passed = {*callee.inputs, *(x for x in callee.outputs if type(x) is Var)}
-    inside = sum(bytes_of(v.aval) for e in callee.equations for v in e.outputs if v not in passed)
+    inside = 0
+    for eq in callee.equations:
+        if eq.primitive is call_p:  # a period of blocks: what each of them computes on the way
+            body = eq.params["program"]
+            inside += sum(bytes_of(v.aval) for e in body.equations for v in e.outputs)
+            inside -= sum(bytes_of(x.aval) for x in body.outputs)
+        inside += sum(bytes_of(v.aval) for v in eq.outputs if v not in passed)
     return sum(bytes_of(v.aval) for v in passed) > inside
 
 
@@ -132,8 +192,16 @@ def flattened(program: Program) -> Program:
     So the blocks of a model are calls of the outermost program, however many modules hold them.
     """
     counts = _count(program)[0]
+    if not any(_stands_alone(eq, counts) for eq in program.equations):
+        return program
     equations, outputs = _unfolded(program, counts, {})
     return Program(program.inputs, equations, outputs, program.name)
+
+
+def _stands_alone(eq: Equation, counts: Mapping[Program, int]) -> bool:
+    """Whether `eq` is the only call of its callee, which calls something itself."""
+    callee: Any = eq.params.get("program") if eq.primitive is call_p else None
+    return callee is not None and counts[callee] == 1 and _calls(callee)
 
 
 def _unfolded(
@@ -141,10 +209,10 @@ def _unfolded(
 ) -> tuple[list[Equation], list[Atom]]:
     equations: list[Equation] = []
     for eq in program.equations:
-        callee: Any = eq.params.get("program") if eq.primitive is call_p else None
-        if callee is None or counts[callee] > 1 or not _calls(callee):
+        if not _stands_alone(eq, counts):
             equations += rewired([eq], env)
             continue
+        callee: Any = eq.params["program"]
         operands = [env.get(x, x) if type(x) is Var else x for x in eq.inputs]
         inner: dict[Var, Atom] = dict(zip(callee.inputs, operands, strict=True))
         body, results = _unfolded(callee, counts, inner)

@@ -102,7 +102,7 @@ class _Reading(_Rewriting):
             axis = eq.params["dimension"]
             parts = [self.part(self.unreshaped(x), axis) for x in eq.inputs]
             whole = _joined(parts)
-            return eq if whole is None else self.of_part(whole, eq)
+            return self.of_runs(parts, eq) if whole is None else self.of_part(whole, eq)
         if eq.primitive is slice_p:
             part = self.part(out, eq=eq)
             source = None if part is None else self.made.get(part.x)
@@ -143,6 +143,32 @@ class _Reading(_Rewriting):
         stops = tuple([part.stop if i == part.axis else n for i, n in enumerate(shape)])
         params = {"start_indices": starts, "limit_indices": stops, "strides": None}
         return Equation(slice_p, [x], eq.outputs, params, eq.source)
+
+    def of_runs(self, parts: list[_Part | None], eq: Equation) -> Equation:
+        """The concatenation `eq` with neighbouring parts of one array as one operand."""
+        axis, inputs, start = eq.params["dimension"], [], 0
+        for i in range(1, len(parts) + 1):
+            if i < len(parts) and _joined(parts[i - 1 : i + 1]) is not None:
+                continue
+            run = _joined(parts[start:i]) if i - start > 1 else None
+            if run is None:
+                inputs += eq.inputs[start:i]
+            else:
+                aval = eq.inputs[start].aval
+                shape = (*aval.shape[:axis], run.stop - run.start, *aval.shape[axis + 1 :])
+                out = Var(shaped(shape, aval.dtype, aval.weak_type))
+                made = self.of_part(run, Equation(eq.primitive, (), [out], {}, eq.source))
+                if type(made) is Equation:
+                    if made.primitive is not slice_p:  # of another type
+                        return eq
+                    self.kept.append(made)
+                    self.made[out] = made
+                    made = out
+                inputs.append(made)
+            start = i
+        if len(inputs) == len(eq.inputs):
+            return eq
+        return Equation(eq.primitive, inputs, eq.outputs, eq.params, eq.source)
 
     def of_operand(self, part: _Part, source: Equation, eq: Equation) -> Any:
         """A part of a concatenation as a part of the operand in which it lies."""

@@ -12,6 +12,7 @@ from jaxcore.ops.scan import scan_p
 from jaxcore.passes.forms import arrange, flattened
 from jaxcore.passes.residuals import bytes_of
 from jaxcore.passes.roll import roll, runs_of
+from jaxcore.passes.simplify import simplified
 from jaxcore.transforms.linearize import linearize_program
 from jaxcore.verify import verify
 
@@ -102,6 +103,23 @@ def in_a_module(ps, x):
     return jnp.sum(x)
 
 
+def alternating(ps, x):
+    for i, p in enumerate([*ps, *ps[1:], *ps]):
+        if i % 2:
+            x = jaxcore.block(lambda p, x: jnp.sin(layer(p, x)), p, x, name="local")
+        else:
+            x = jaxcore.block(layer, p, x, name="global")
+    return jnp.sum(x * x)
+
+
+def by_three_with_an_end(ps, x):
+    for i, p in enumerate([*ps, *ps]):
+        name = "abca"[i % 3] if i < 9 else "end"
+        fun = {"a": layer, "b": lambda p, x: layer(p, x) + x, "c": lambda p, x: x * layer(p, x)}
+        x = jaxcore.block(fun.get(name, lambda p, x: x - layer(p, x)), p, x, name=name)
+    return jnp.sum(x)
+
+
 def two_towers(ps, x):
     y = x
     for p in ps:
@@ -127,6 +145,8 @@ MODELS = [
     (with_two_carries, True),
     (with_keys, True),
     (in_a_module, True),
+    (alternating, True),
+    (by_three_with_an_end, True),
     (two_towers, True),
     (two_towers_that_talk, False),
 ]
@@ -166,7 +186,56 @@ def test_residuals_go_from_loop_to_loop_without_being_taken_apart(rng):
     names = [eq.primitive.name for eq in rolled.equations]
     assert names.count("concatenate") == 2  # w and b, once for both loops
     # The first block has no gradient for x: it stands alone, and takes its own residual.
-    assert names.count("dynamic_slice") == 2 * (N - 1) + 1
+    assert names.count("squeeze") == 2 * (N - 1) + 1
+
+
+def test_parameters_that_lie_stacked_stay_so(rng):
+    """Neither they nor their gradients are taken apart, whatever the depth."""
+
+    def model(stacked, x):
+        for i in range(12):
+            x = jaxcore.block(layer, jax.tree.map(lambda p, i=i: p[i], stacked), x, name="layer")
+        return jnp.sum(x * x)
+
+    stacked, x = jax.tree.map(lambda *p: jnp.stack(p), *params(rng, 12)), jnp.ones((2, 3))
+    step = jaxcore.jit(jaxcore.value_and_grad(model, argnums=(0, 1)), blocks="rolled")
+    text = step.lower(stacked, x).as_text()
+    assert "stablehlo.concatenate" not in text and "stablehlo.slice" not in text
+    want = jax.value_and_grad(model, argnums=(0, 1))(stacked, x)
+    for a, b in zip(jax.tree.leaves(step(stacked, x)), jax.tree.leaves(want), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6)
+
+
+def test_what_is_cut_into_many_is_cut_in_one_form(rng):
+    ps, x = params(rng, 12), jnp.ones((2, 3))
+    program = jaxcore.make_jaxpr(jaxcore.grad(chain))(ps, x)
+    arranged, _ = arrange(program, ("cpu",), "rolled")
+    names = [eq.primitive.name for eq in arranged.equations]
+    # What is left: the rows of three stacks that the backward loop takes, and a residual of the
+    # first block, which stands alone.
+    assert names.count("dynamic_slice") == 2 * 11 and names.count("slice") == 4
+
+
+def test_chains_are_rolled_by_themselves_where_that_pays(rng):
+    def larger(p, x):
+        return jnp.sin(layer(p, layer(p, layer(p, x)))) * x
+
+    def step(ps, x):
+        for p in ps:
+            x = jaxcore.block(larger, p, x, name="larger")
+        return jnp.sum(x)
+
+    def apart(n):
+        return lambda ps, x: step([jax.tree.map(lambda p, i=i: p[i], ps) for i in range(n)], x)
+
+    x = jnp.ones((64, 3))
+    for n, fun, rolls in [(16, step, False), (32, step, True), (16, apart(16), True)]:
+        ps = params(rng, n)
+        if fun is not step:
+            ps = jax.tree.map(lambda *p: jnp.stack(p), *ps)
+        program = jaxcore.make_jaxpr(fun)(ps, x)
+        arranged, _ = arrange(simplified(program), ("cpu",))
+        assert any(eq.primitive is scan_p for eq in arranged.equations) == rolls, (n, fun)
 
 
 @pytest.mark.parametrize("form", ["inline", "outlined", "rolled", None])
