@@ -14,8 +14,8 @@
   on `lift`; `remat` (`Remat`: computes a block again in the backward pass)
 - functions: `activations`, `choices`; namespaces: `initializers`, `losses`, `metrics`,
   `constraints`, `boxes`
-- parameter trees: `filters` (`partition`, `merge`), `sharding`; models taken apart: `surgery`;
-  tables: `summary`, `display`; layers by the names of other libraries: `other_names`
+- parameter trees: `filters` (`partition`, `merge`), `stacking`, `sharding`; models taken apart:
+  `surgery`; tables: `summary`, `display`; layers by the names of other libraries: `other_names`
 
 Layers and functions are exported flat: ``nn.Dense``, ``nn.relu``; the namespaces are used as
 ``nn.losses.softmax_cross_entropy``.
@@ -129,6 +129,7 @@ from .running import Variable
 from .separable import ConvLocal, DepthwiseConv, SeparableConv
 from .shapes import Flatten, Pad, Reshape, fold, unfold
 from .sharding import shardings
+from .stacking import stack_layers, unstack_layers
 from .stochastic import AlphaDropout, Dropout, DropPath, GaussianDropout, GaussianNoise
 from .surgery import features, replace, with_input_channels
 from .transformer import (
@@ -297,11 +298,13 @@ __all__ = [
     "sparse_plus",
     "sparse_sigmoid",
     "squareplus",
+    "stack_layers",
     "standardize",
     "sum_pool",
     "swish",
     "tanh",
     "unfold",
+    "unstack_layers",
     "weights",
     "with_input_channels",
 ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jaxcore
-from jaxcore import random
+from jaxcore import nn, random
 
 from .errors import TrainError, explain
 from .precision import Precision
@@ -57,7 +57,7 @@ class Model:
         self.module = module
         self.train = train
         self.precision = precision or Precision()
-        self._variables = dict(variables)
+        self._variables = {**variables, "params": nn.unstack_layers(variables["params"])}
         self._key = key
         self._calls = 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import jaxcore
+from jaxcore import nn
 
 from .averaging import Averaged
 from .precision import LossScale
@@ -37,10 +38,11 @@ class State(NamedTuple):
 
     @property
     def eval_variables(self) -> dict[str, Any]:
-        """The variables to validate, test and predict with: the averages, once there are any."""
-        if self.average is None:
-            return self.variables
-        return {**self.variables, "params": self.average.into(self.params)}
+        """The variables to validate, test and predict with: the averages, once there are any, and
+        each layer under its own name.
+        """
+        params = self.params if self.average is None else self.average.into(self.params)
+        return {**self.variables, "params": nn.unstack_layers(params)}
 
     def replace(self, **changes: Any) -> State:
         """A copy with the named fields changed."""

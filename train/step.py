@@ -7,7 +7,7 @@ from typing import Any
 
 import jaxcore
 import jaxcore.numpy as jnp
-from jaxcore import lax, random, tree
+from jaxcore import lax, nn, random, tree
 
 from .arguments import check_counts
 from .averaging import Averaged
@@ -46,6 +46,8 @@ def init_state(task: Task, key: jaxcore.Array, batch: Any, variables: Any = None
         )
     precision = Precision.of(task.precision)
     params = precision.keep(variables["params"])
+    if task.stack:
+        params = jaxcore.jit(lambda params: nn.stack_layers(params, *task.stack))(params)
     opt_state = jaxcore.jit(task.optimizer.init)(params)
     return State(
         step=jnp.zeros((), jnp.int32),

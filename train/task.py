@@ -54,6 +54,11 @@ class Task(Keywords):
       clip_value: the largest absolute value of a gradient's entry.
       precision: "32-true"; "bf16-mixed", which computes in bfloat16; "16-mixed", in float16 with a
         loss scale that adapts; "bf16-true", which keeps the parameters in bfloat16 too.
+      stack: globs of equal layers, ``("block_*",)``, whose parameters and optimiser state are kept
+        as one array for each leaf (`nn.stack_layers`), under the name ``block_*``. The loss sees
+        the layers as ever. A deep model compiles, and on a CPU steps, much faster. An optimiser
+        that looks at the shape or the norm of single leaves, such as LAMB, or a mask by ``ndim``,
+        then sees all layers as one.
       average: an `Average` of the parameters, which then validates, tests and predicts.
       update_norm: whether the norm of each update is logged beside that of the gradient; it costs
         one more pass over the parameters.
@@ -66,6 +71,7 @@ class Task(Keywords):
     clip_norm: float | None = None
     clip_value: float | None = None
     precision: str = "32-true"
+    stack: tuple[str, ...] = ()
     average: Average | None = None
     update_norm: bool = False
 
