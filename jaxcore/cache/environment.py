@@ -41,18 +41,21 @@ def _library() -> str | None:
     """A digest of the engine's source files, for its lowering rules decide what a program becomes;
     None where they cannot be read or are newer than this process.
     """
-    root = Path(__file__).resolve().parent.parent
+    root = str(Path(__file__).resolve().parent.parent)
     digest = hashlib.sha256()
     try:
-        for file in sorted(root.rglob("*.py")):
-            name = file.relative_to(root).as_posix()
-            if name.startswith(("nn/", "train/")):  # what they do is in the program
-                continue
-            found = file.stat()
-            if max(found.st_mtime, found.st_ctime) > _started:
-                return None
-            digest.update(f"{name} {found.st_size}\n".encode())
-            digest.update(file.read_bytes())
+        for folder, inner, files in os.walk(root, followlinks=True):
+            if folder == root:  # what these two do is in the program
+                inner[:] = [name for name in inner if name not in ("nn", "train")]
+            inner.sort()
+            for name in sorted(name for name in files if name.endswith(".py")):
+                path = os.path.join(folder, name)
+                found = os.stat(path)
+                if max(found.st_mtime, found.st_ctime) > _started:
+                    return None
+                digest.update(f"{path[len(root) :]} {found.st_size}\n".encode())
+                with open(path, "rb") as file:
+                    digest.update(file.read())
     except OSError:
         return None
     return digest.hexdigest() if Path(__file__).suffix == ".py" else None
