@@ -116,7 +116,7 @@ def _worth_a_loop(run: Run, made: Mapping[Var, Equation]) -> bool:
 
 
 def _lies_stacked(run: Run, made: Mapping[Var, Equation]) -> bool:
-    """Whether each operand that differs between calls is made by calls or cut from one array."""
+    """Whether operands differ between calls, and each is made by calls or cut from one array."""
 
     def origin(x: Atom) -> Any:
         while (eq := made.get(x)) is not None and eq.primitive in (reshape_p, squeeze_p):  # type: ignore[call-overload]
@@ -125,14 +125,13 @@ def _lies_stacked(run: Run, made: Mapping[Var, Equation]) -> bool:
             return None
         return eq.inputs[0] if eq.primitive is slice_p else eq.params.get("program")
 
-    for p in range(len(run.callee.inputs)):
-        atoms = run.operands(p)
-        if p in run.carry or all(x is atoms[0] for x in atoms):
-            continue
+    operands = [run.operands(p) for p in range(len(run.callee.inputs)) if p not in run.carry]
+    differing = [atoms for atoms in operands if any(x is not atoms[0] for x in atoms)]
+    for atoms in differing:
         found, times = Counter(map(origin, atoms)).most_common(1)[0]
         if found is None or times < len(atoms) - 1:  # what enters the first block is made elsewhere
             return False
-    return True
+    return bool(differing)
 
 
 def _heavy(callee: Program) -> bool:
