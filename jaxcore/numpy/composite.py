@@ -54,9 +54,12 @@ def composite(*static: str) -> Callable[[F], F]:
             try:
                 return compiled.dispatch(*args, **kwargs)
             except (backend.NonFinite, OverflowError, RuntimeError, ValueError) as error:
-                if type(error) is OverflowError or "Non-hashable static" in str(error):
-                    return function(*args, **kwargs)  # an int of 64 bits; an axis in an array
-                compiled.refuse(error, args, kwargs)
+                if "Non-hashable static" in str(error):  # an axis in an array
+                    return function(*args, **kwargs)
+                if type(error) is OverflowError:  # which operation by itself says more of
+                    function(*args, **kwargs)
+                else:
+                    compiled.refuse(error, args, kwargs)
                 raise
 
         return call  # type: ignore[return-value]
