@@ -14,10 +14,11 @@ from typing import Any
 import jax
 import numpy
 
-from benchmarks.harness import PEER, Row
+from benchmarks.harness import OURS, PEER, Row
 from benchmarks.peers import Advance, torch_training
 from benchmarks.sides import SIDES, Side
 from benchmarks.work import Step, Work, measure, stepping, training, training_state
+from jaxcore import nn
 
 Params = dict[str, Any]
 CallBlock = Callable[[Callable[..., Any], Params, Any], Any]
@@ -172,7 +173,9 @@ def nested_jit(side: Side) -> CallBlock:
 
 
 def work(config: Config, call: Callable[[Side], CallBlock] = plain) -> Work:
-    """The training step; where blocks are called plainly, JAX's scan and PyTorch's beside it."""
+    """The training step; where blocks are called plainly, JAX's scan, ours with the parameters of
+    its layers stacked, and PyTorch's beside it.
+    """
 
     def step(side: Side) -> Step:
         return training(side, loss_function(side, config, call(side)))
@@ -182,9 +185,21 @@ def work(config: Config, call: Callable[[Side], CallBlock] = plain) -> Work:
         twin = Work(step, training_state(stacked(config)), batch)
         return stepping(twin.jitted(side), twin)
 
+    def lying() -> Advance:
+        side = next(side for side in SIDES if side.name == OURS)
+        loss = loss_function(side, config, call(side))
+
+        def step(side: Side) -> Step:
+            return training(side, lambda params, batch: loss(nn.unstack_layers(params), batch))
+
+        layers = nn.stack_layers(init(config), "block_*")
+        twin = Work(step, training_state(jax.tree.map(numpy.asarray, layers)), batch)
+        return stepping(twin.jitted(side), twin)
+
     batch, params = tokens(config), init(config)
     others = {
         "JAX's scan": scanned,
+        "ours, stacked": lying,
         **torch_training(torch_loss(config), params, batch, dtype=config.dtype),
     }
     return Work(step, training_state(params), batch, others if call is plain else {})

@@ -201,7 +201,10 @@ def test_a_compiled_function_names_the_line():
 
 
 def test_an_operation_names_itself():
-    with jax.debug_nans(True), pytest.raises(FloatingPointError, match=r"(?s)in log\n.*test_debug.*jnp.log"):
+    with (
+        jax.debug_nans(True),
+        pytest.raises(FloatingPointError, match=r"(?s)in log\n.*test_debug.*jnp.log"),
+    ):
         jnp.log(X)
 
 
