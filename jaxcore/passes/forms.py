@@ -96,7 +96,7 @@ def _chosen(program: Program, least: int, forced: bool) -> list[Run]:
     runs = runs_of(program, least)
     if forced or not runs:
         return runs
-    made = {v: eq for eq in program.equations for v in eq.outputs}
+    made: dict[Atom, Equation] = {v: eq for eq in program.equations for v in eq.outputs}
     return [run for run in runs if _worth_a_loop(run, made)]
 
 
@@ -104,7 +104,7 @@ def _calls(program: Program) -> bool:
     return any(eq.primitive is call_p for eq in program.equations)
 
 
-def _worth_a_loop(run: Run, made: Mapping[Var, Equation]) -> bool:
+def _worth_a_loop(run: Run, made: Mapping[Atom, Equation]) -> bool:
     """A long chain of blocks of some size, whose operands lie stacked or are small beside the rest.
 
     `made` says what makes each variable of the program.
@@ -115,11 +115,11 @@ def _worth_a_loop(run: Run, made: Mapping[Var, Equation]) -> bool:
     return _lies_stacked(run, made) or (blocks >= _MANY and not _heavy(run.callee))
 
 
-def _lies_stacked(run: Run, made: Mapping[Var, Equation]) -> bool:
+def _lies_stacked(run: Run, made: Mapping[Atom, Equation]) -> bool:
     """Whether operands differ between calls, and each is made by calls or cut from one array."""
 
     def origin(x: Atom) -> Any:
-        while (eq := made.get(x)) is not None and eq.primitive in (reshape_p, squeeze_p):  # type: ignore[call-overload]
+        while (eq := made.get(x)) is not None and eq.primitive in (reshape_p, squeeze_p):
             x = eq.inputs[0]
         if eq is None:
             return None

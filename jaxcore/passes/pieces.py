@@ -146,7 +146,8 @@ class _Reading(_Rewriting):
 
     def of_runs(self, parts: list[_Part | None], eq: Equation) -> Equation:
         """The concatenation `eq` with neighbouring parts of one array as one operand."""
-        axis, inputs, start = eq.params["dimension"], [], 0
+        axis, start = eq.params["dimension"], 0
+        inputs: list[Atom] = []
         for i in range(1, len(parts) + 1):
             if i < len(parts) and _joined(parts[i - 1 : i + 1]) is not None:
                 continue
