@@ -13,6 +13,7 @@ from benchmarks import (
     gpu,
     host_overhead,
     libraries,
+    modules,
     peers,
     picture,
     report,
@@ -170,3 +171,13 @@ def test_the_resnets_have_the_same_variables(depth) -> None:
     ours, twin = (jax.eval_shape(m.init, key, images) for m in (model, resnet.ResNet(depth)))
     types = lambda tree: jax.tree.map(lambda x: (x.shape, str(x.dtype)), dict(tree))
     assert types(ours) == types(twin)
+
+
+def test_a_decoder_of_modules_is_the_same_in_both_libraries(monkeypatch):
+    monkeypatch.setattr(modules, "LAYERS", 1)
+    monkeypatch.setattr(modules, "WIDTH", 8)
+    calls = modules.applying()  # compares the logits
+    assert calls[OURS]().shape == (8, 32, modules.VOCABULARY)
+    for prepare in (modules.shapes, modules.tracing, modules.lowering):
+        for _, make, library, key in modules.SIDES:
+            assert prepare(make, library, key, 8)() is not None

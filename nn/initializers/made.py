@@ -53,7 +53,7 @@ class Made:
     def __hash__(self) -> int:
         return hash(static_key(self))
 
-    def __reduce__(self) -> Hashable:
+    def __reduce__(self) -> tuple[Any, ...]:
         return _again, (self.factory, self.arguments)
 
     def __repr__(self) -> str:

@@ -172,7 +172,7 @@ def variance_scaling(
     out_axis: Axes = -1,
     batch_axis: Axes = (),
     dtype: Any = None,
-) -> Initializer:
+) -> Rule:
     """An initialiser whose samples have the variance `scale` / fan.
 
     Args:

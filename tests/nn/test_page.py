@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import operator
 import re
 from pathlib import Path
 
+import jaxcore
 from jaxcore import nn
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/nn.md").read_text(encoding="utf-8")
@@ -19,6 +21,22 @@ def first_columns() -> set[str]:
     cells = re.findall(r"^\| (.*?) \|", tables, re.MULTILINE)
     names = [name for cell in cells for name in re.findall(r"`([\w.]+)", cell)]
     return {name.split(".")[0] for name in names}
+
+
+def test_the_tree_is_what_summary_prints():
+    model = nn.models.GPT2(num_layers=2)
+    table = model.summary(jaxcore.ShapeDtypeStruct((1, 64), "int32")).splitlines()
+    block = table.index(next(line for line in table if line.startswith("  block_1")))
+    after = next(i for i in range(block + 1, len(table)) if not table[i].startswith("    "))
+    shown = [*table[:block], "  block_1      ...", *table[after:]]
+    text = PAGE.split("```text\n")[1].split("```")[0]
+    assert [line.split() for line in text.splitlines()] == [line.split() for line in shown]
+
+
+def test_every_name_in_the_text_exists():
+    of_linen = {"compact", "remat", "scan", "vmap"}
+    for name in set(re.findall(r"`nn\.([\w.]*\w)", PAGE)) - of_linen:
+        assert operator.attrgetter(name)(nn), name
 
 
 def test_every_name_exists():
