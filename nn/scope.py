@@ -15,6 +15,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import jaxcore
@@ -100,7 +101,10 @@ def current() -> Frame | None:
 
 def frame_of(module: Module) -> Frame | None:
     """The innermost frame that calls `module` itself."""
-    return next((f for f in reversed(_stack.frames) if f.module is module), None)
+    for frame in reversed(_stack.frames):
+        if frame.module is module:
+            return frame
+    return None
 
 
 @contextlib.contextmanager
@@ -220,11 +224,20 @@ def _call_block(frame: Frame, fn: Callable[..., Any], args: Any, kwargs: Any) ->
     return out
 
 
+#: Types of most fields, in which no module can be.
+_PLAIN = {bool, int, float, str, type(None), type, FunctionType}
+
+
 def submodules(module: Module) -> tuple[tuple[str, Module], ...]:
     """Modules held by a module's fields, as (name, module): ``encoder``, ``layers_0``."""
     held = module.__dict__.get("_held")
     if held is None:
-        held = tuple(named for f, value in module._fields() for named in _named_modules(f, value))
+        held = tuple(
+            named
+            for f, value in module._fields()
+            if type(value) not in _PLAIN
+            for named in _named_modules(f, value)
+        )
         object.__setattr__(module, "_held", held)
     return held
 
