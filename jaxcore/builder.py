@@ -147,6 +147,14 @@ class Builder:
         finally:
             self.local = outside
 
+    def operand_of(self, value: Any, name: str, **attributes: Any) -> Any:
+        """What ``name(x, **attributes)`` was applied to, if `value` is its result; else None."""
+        op = value.owner
+        if isinstance(op, ir.Block) or op.name != name:
+            return None
+        same = all(op.attributes[key] == want for key, want in attributes.items())
+        return op.operands[0] if same else None
+
     def program(self, program: Program, operands: Sequence[Any]) -> list[Any]:
         """Emit the equations of `program` here."""
         env: dict[Any, Any] = dict(zip(program.inputs, operands, strict=True))

@@ -16,7 +16,8 @@ import numpy as np
 
 from jaxcore.backend import ShapedArray
 from jaxcore.ops.arithmetic import add
-from jaxcore.ops.conv_forms import form_of, unfold
+from jaxcore.ops.conv_forms import form_of, form_of_turned
+from jaxcore.ops.conv_shape import unfold
 from jaxcore.ops.convert import convert
 from jaxcore.ops.dot import precision_text
 from jaxcore.ops.forms import lower_by_form
@@ -199,9 +200,15 @@ def _conv_lower(
 ) -> list[Any]:
     if kind_of(avals_in[0].dtype) == "c":  # three real convolutions on some platforms
         return b.jax(conv_general_dilated_p, operands, avals_in, avals_out, params)
-    if (made := lower_by_form(b, form_of, operands, avals_in, avals_out[0], params)) is not None:
-        return made
     lhs, rhs, out = params["dimension_numbers"]
+    x, y = operands
+    # The input's gradient turns the kernel round; a form may do without that copy.
+    before = b.operand_of(y, "stablehlo.reverse", dimensions=b.ints(rhs[2:]))
+    for form, kernel in ((form_of_turned, before), (form_of, y)):
+        if kernel is not None:
+            made = lower_by_form(b, form, (x, kernel), avals_in, avals_out[0], params)
+            if made is not None:
+                return made
     rank = len(lhs) - 2
     pads = ", ".join(f"[{low}, {high}]" for low, high in params["padding"])
     padding = f"dense<[{pads}]> : tensor<{rank}x2xi64>" if rank else "dense<> : tensor<0x2xi64>"
