@@ -103,6 +103,7 @@ from .generation import generate
 from .graph import Graph, Input, Lambda, Symbol
 from .grids import affine_grid, grid_sample
 from .group_normalization import GroupNorm, InstanceNorm, local_response_norm, normalize
+from .intercept import intercept_methods
 from .linear import Dense, DenseGeneral, Embed, EmbeddingBag
 from .lstm import ConvLSTMCell, LSTMCell, OptimizedLSTMCell
 from .module import Module
@@ -131,7 +132,14 @@ from .shapes import Flatten, Pad, Reshape, fold, unfold
 from .sharding import shardings
 from .stacking import stack_layers, unstack_layers
 from .stochastic import AlphaDropout, Dropout, DropPath, GaussianDropout, GaussianNoise
-from .surgery import features, replace, with_input_channels
+from .surgery import (
+    features,
+    modules,
+    parameter_bytes,
+    parameter_count,
+    replace,
+    with_input_channels,
+)
 from .transformer import (
     TransformerDecoder,
     TransformerDecoderLayer,
@@ -252,6 +260,7 @@ __all__ = [
     "hard_tanh",
     "identity",
     "initializers",
+    "intercept_methods",
     "leaky_relu",
     "load",
     "local_response_norm",
@@ -272,10 +281,13 @@ __all__ = [
     "min_pool",
     "mish",
     "models",
+    "modules",
     "multi_hot",
     "normalize",
     "one_hot",
     "orthogonal",
+    "parameter_bytes",
+    "parameter_count",
     "partition",
     "pixel_shuffle",
     "pixel_unshuffle",

@@ -151,7 +151,7 @@ def _entry_point(fn: Callable[..., Any]) -> Callable[..., Any]:
         frame.train = train
         frame.dtype = frame.dtype if dtype is None else dtype
         try:
-            return fn(self, *args, **kwargs)
+            return scope.run_method(self, fn, args, kwargs)
         finally:
             frame.train, frame.dtype = outer
 

@@ -21,6 +21,7 @@ import dataclasses
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
+import jaxcore.numpy as jnp
 from jaxcore import Array
 from jaxcore.errors import describe_type
 
@@ -125,7 +126,9 @@ class Module(ModuleClass):
           mutable: collections that the call may write: names, or True for all.
           method: another method than ``__call__``, by name, or a function of the module.
           train: the mode of the whole call, unless a submodule's call says otherwise.
-          dtype: compute dtype of every layer that has none of its own.
+          dtype: compute dtype of every layer that has none of its own; or a dict of dtypes by
+            globs of paths and by classes, of which the last that fits a module counts, for what is
+            inside it too: ``{"**": jnp.bfloat16, nn.LayerNorm: jnp.float32, "head": jnp.float32}``.
           capture_intermediates: keep what every module's ``__call__`` returns, under that name, in
             the collection ``intermediates``, which becomes mutable; or ``(module, method name)
             -> bool``, asked for every call. `nn.features` does so by paths.
@@ -230,6 +233,35 @@ class Module(ModuleClass):
         old = frame.run.get(path)
         frame.run.put(path, reduce(init() if old is MISSING else old, value), type(self).__name__)
         return True
+
+    def perturb(self, name: str, value: Any, collection: str = "perturbations") -> Any:
+        """`value` plus the variable `name` of zeros: its gradient is that of `value`.
+
+        Where the collection was not given, `value` itself. As Flax linen's.
+
+        >>> import jaxcore
+        >>> from jaxcore import nn, random
+        >>> class Squares(nn.Module):
+        ...     def __call__(self, x):
+        ...         return (self.perturb("y", 3 * x) ** 2).sum()
+        >>> x = jaxcore.numpy.ones(2)
+        >>> variables = Squares().init(random.key(0), x)
+        >>> jaxcore.grad(lambda v: Squares().apply(v, x))(variables)["perturbations"]["y"].tolist()
+        [6.0, 6.0]
+        """
+        from .initialize import create
+
+        frame = self._frame(f"perturb('{name}')")
+        take_name(frame, name, f"a variable of '{collection}'")
+        path = (collection, *frame.path, name)
+        if frame.run.get(path) is MISSING:
+            if frame.run.initializing or frame.run.mutable(collection):
+                shape, dtype = jnp.shape(value), jnp.result_type(value)
+                create(frame, path, jnp.zeros, (shape, dtype), needs_key=False)
+            elif collection in frame.run.variables:
+                raise missing(frame, path)
+        stored = frame.run.get(path)
+        return value if stored is MISSING else value + stored
 
     def make_rng(self, stream: str = "params") -> Array:
         """A fresh key of a random stream: another one at every call."""

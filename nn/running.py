@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import jaxcore.numpy as jnp
@@ -12,7 +12,7 @@ from jaxcore.errors import describe_type
 
 from .construct import ambient_train
 from .errors import ImmutableVariableError, InputError, MissingVariableError, where
-from .scope import Frame
+from .scope import Frame, dtype_of
 from .state import TRANSIENT, Path, Run, flatten, unflatten
 
 if TYPE_CHECKING:
@@ -108,6 +108,15 @@ def root_frame(
     kwargs = dict(kwargs or {})
     if "train" in positions:
         train, kwargs = ambient_train(positions, module, args, kwargs, train)
+    if isinstance(dtype, Mapping):
+        for rule in dtype:
+            if not isinstance(rule, (str, type)):
+                raise InputError(
+                    f"{type(module).__name__}: dtype has the rule {rule!r}. Expected globs of "
+                    "modules' paths, such as 'head' or '**', or classes of modules."
+                )
+        run.dtypes = tuple(dtype.items())
+        dtype = dtype_of(run, module, (), None)
     name = "__call__" if method is None else getattr(fn, "__name__", "method")
     return Frame(run, module, (), name, train, dtype, keys), fn, kwargs
 

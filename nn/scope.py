@@ -11,6 +11,7 @@ layer for its writes, returns them beside its result, and they are written again
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ import jaxcore
 from jaxcore import errors, random
 
 from .errors import MissingRngError, UnboundModuleError, where
+from .filters import matches
 from .state import MISSING, Path, Run
 
 if TYPE_CHECKING:
@@ -89,6 +91,7 @@ class _Stack(threading.local):
     def __init__(self) -> None:
         self.frames: list[Frame] = []
         self.constructing = 0  # depth of module constructors that are running
+        self.interceptors: list[Callable[..., Any]] = []
 
 
 _stack = _Stack()
@@ -140,11 +143,31 @@ def run_root(frame: Frame, fn: Callable[..., Any], args: Any, kwargs: Any) -> An
     if frame.run.opener is not None:
         frame.run.opener(frame.path, ())
     with entered(frame):
-        out = fn(frame.module, *args, **kwargs)
+        out = run_method(frame.module, fn, args, kwargs)
         capture(frame, fn.__name__, out)
     if frame.run.listener is not None:
         frame.run.listener(frame.path, frame.module, out)
     return out
+
+
+@contextlib.contextmanager
+def intercepting(interceptor: Callable[..., Any]) -> Iterator[None]:
+    """While this is open, `interceptor` stands around every method that is run."""
+    _stack.interceptors.append(interceptor)
+    try:
+        yield
+    finally:
+        _stack.interceptors.pop()
+
+
+def run_method(module: Module, fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """The method itself, and around it the interceptors, the latest outermost."""
+    if not _stack.interceptors:
+        return fn(module, *args, **kwargs)
+    call: Callable[..., Any] = functools.partial(fn, module)
+    for interceptor in _stack.interceptors:
+        call = functools.partial(interceptor, call, module, fn.__name__)
+    return call(*args, **kwargs)
 
 
 def capture(frame: Frame, method: str, out: Any) -> None:
@@ -170,7 +193,7 @@ def call_child(
         path,
         fn.__name__,
         caller.train if train is None else train,
-        caller.dtype if dtype is None else dtype,
+        dtype_of(run, module, path, caller.dtype) if dtype is None else dtype,
         None,
         caller,
         (*caller.scopes, *relative),
@@ -188,11 +211,19 @@ def call_child(
             out = _call_block(frame, fn, args, kwargs)
         else:
             with entered(frame):
-                out = fn(module, *args, **kwargs)
+                out = run_method(module, fn, args, kwargs)
                 capture(frame, fn.__name__, out)
     if run.listener is not None:
         run.listener(path, module, out)
     return out
+
+
+def dtype_of(run: Run, module: Module, path: Path, outer: Any) -> Any:
+    """The ambient dtype of a module: what the last rule for it says, else its caller's."""
+    for rule, dtype in reversed(run.dtypes):
+        if matches("/".join(path), rule) if isinstance(rule, str) else isinstance(module, rule):
+            return dtype
+    return outer
 
 
 def _relative(caller: Frame, module: Module, path: Path) -> Path:
@@ -213,7 +244,7 @@ def _call_block(frame: Frame, fn: Callable[..., Any], args: Any, kwargs: Any) ->
     def body(args: Any, kwargs: Any, keys: Any) -> Any:
         frame.keys = keys
         with frame.run.layer() as layer, entered(frame):
-            out = fn(frame.module, *args, **kwargs)
+            out = run_method(frame.module, fn, args, kwargs)
             capture(frame, fn.__name__, out)
         written[:] = layer.values
         return out, list(layer.values.values())

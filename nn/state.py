@@ -66,6 +66,8 @@ class Run:
         # Initial values that are known already; each begins to exist when its module creates it.
         self.layers = [Layer(prepared=prepared)]
         self.created: set[Path] = set()
+        # Compute dtypes by glob or class, where `apply` was given a dict of them.
+        self.dtypes: tuple[tuple[Any, Any], ...] = ()
         # Told of every module that is entered, and of what it returned.
         self.opener: Callable[[Path, Path], None] | None = None
         self.listener: Callable[[Path, Module, Any], None] | None = None

@@ -1,15 +1,19 @@
-"""Models taken apart: results of inner layers, parts replaced, other numbers of input channels."""
+"""Models taken apart: modules and sizes, results of inner layers, parts and channels replaced."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import jaxcore
 import jaxcore.numpy as jnp
+from jaxcore import random, tree
 
 from .errors import InputError
 from .filters import matches
+from .intercept import intercept_methods
 from .module import Module
 from .scope import submodules
 from .state import flatten, unflatten
@@ -66,6 +70,47 @@ def features(
                 node = node[name]
             found[path] = node["__call__"][-1]
     return found
+
+
+def modules(module: Module, *args: Any, **kwargs: Any) -> dict[str, Module]:
+    """Every module that is called, by path, the model itself under "": outermost first.
+
+    Takes the arguments of ``__call__``, arrays or `ShapeDtypeStruct`s, and computes nothing.
+    PyTorch's ``named_modules``; linen's ``module_paths``. A variable is found by its path likewise,
+    ``nn.partition(variables, "params/encoder/kernel")``.
+
+    >>> import jaxcore.numpy as jnp
+    >>> from jaxcore import nn
+    >>> found = nn.modules(nn.Sequential([nn.Dense(8), nn.relu, nn.Dense(2)]), jnp.ones((1, 4)))
+    >>> list(found), found["layers_2"].features
+    (['', 'layers_0', 'layers_2'], 2)
+    """
+    found: dict[str, Module] = {}
+
+    def note(run: Any, args: Any, kwargs: Any, context: Any) -> Any:
+        found.setdefault("/".join(context.module.path), context.module)
+        return run(*args, **kwargs)
+
+    with intercept_methods(note):
+        jaxcore.eval_shape(lambda: module.init(random.key(0), *args, **kwargs))
+    return found
+
+
+def parameter_count(params: Any) -> int:
+    """How many numbers a tree of parameters holds, or of their shapes.
+
+    >>> import jaxcore
+    >>> from jaxcore import nn, random
+    >>> shapes = jaxcore.eval_shape(nn.Dense(4).init, random.key(0), jaxcore.numpy.ones((1, 3)))
+    >>> parameter_count(shapes["params"]), parameter_bytes(shapes["params"])
+    (16, 64)
+    """
+    return sum(math.prod(leaf.shape) for leaf in tree.leaves(params))
+
+
+def parameter_bytes(params: Any) -> int:
+    """How many bytes a tree of parameters takes, or would take: see `parameter_count`."""
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in tree.leaves(params))
 
 
 def replace(module: Module, path: str, part: Any) -> Any:

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
+from layer_table import shapes
 
 import jaxcore
 import jaxcore.numpy as jnp
@@ -18,6 +19,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import flax.linen as linen
 
+KEY = random.key(0)
 X = np.random.default_rng(0).standard_normal((2, 4)).astype(np.float32)
 
 
@@ -149,3 +151,100 @@ def test_modules_are_plain_values():
     model = nn.models.minilm_l6()
     assert pickle.loads(pickle.dumps(model)) == model
     assert dataclasses.replace(model, num_layers=2) != model
+
+
+# --- every module and every call -----------------------------------------------------------------
+
+
+def perturbed(lib, decorate):
+    class Model(lib.Module):
+        @decorate
+        def __call__(self, x):
+            hidden = self.perturb("hidden", lib.Dense(4)(x))
+            return (lib.Dense(1)(lib.relu(hidden)) ** 2).sum()
+
+    return Model()
+
+
+def test_gradients_of_intermediates_are_linens():
+    ours, theirs = perturbed(nn, lambda f: f), perturbed(linen, linen.compact)
+    variables = ours.init(KEY, X)
+    assert shapes(variables) == shapes(jax.eval_shape(theirs.init, jax.random.key(0), X))
+    got = jaxcore.jit(jaxcore.grad(lambda v: ours.apply(v, X)))(variables)
+    want = jax.jit(jax.grad(lambda v: theirs.apply(v, X)))(variables)
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    assert ours.apply({"params": variables["params"]}, X) == ours.apply(variables, X)
+    with pytest.raises(nn.MissingVariableError, match="'perturbations/hidden'"):
+        ours.apply({**variables, "perturbations": {"other": X}}, X)
+
+
+class Two(nn.Module):
+    head: nn.Module
+
+    def encode(self, x):
+        return nn.relu(x)
+
+    def __call__(self, x):
+        return self.head(self.encode(nn.Dense(4)(x)))
+
+
+def test_methods_are_intercepted():
+    model, calls = Two(nn.Dense(2)), []
+    variables = model.init(KEY, X)
+
+    def note(run, args, kwargs, context):
+        calls.append(("/".join(context.module.path), context.method_name))
+        return run(*args, **kwargs)
+
+    def halved(run, args, kwargs, context):
+        out = run(*args, **kwargs)
+        return out / 2 if context.module.path == ("head",) else out
+
+    plain = model.apply(variables, X)
+    for wrap in (lambda f: f, jaxcore.jit):
+        calls.clear()
+        with nn.intercept_methods(halved), nn.intercept_methods(note):
+            out = wrap(lambda v: model.apply(v, X))(variables)
+        np.testing.assert_allclose(out, plain / 2, rtol=1e-5)
+        assert calls == [
+            ("", "__call__"),
+            ("Dense_0", "__call__"),
+            ("", "encode"),
+            ("head", "__call__"),
+        ]
+    np.testing.assert_array_equal(model.apply(variables, X), plain)
+    with pytest.raises(nn.InputError, match="None"):
+        nn.intercept_methods(None)
+
+
+def test_modules_and_sizes_by_path():
+    model = Two(nn.Sequential([nn.Dense(2), nn.Dense(3, use_bias=False)]))
+    found = nn.modules(model, jaxcore.ShapeDtypeStruct(X.shape, X.dtype))
+    assert list(found) == ["", "Dense_0", "head", "head/layers_0", "head/layers_1"]
+    assert found[""] == model and found["head/layers_1"] == nn.Dense(3, use_bias=False)
+    params = jaxcore.eval_shape(model.init, KEY, X)["params"]
+    width = X.shape[-1]
+    count = (width + 1) * 4 + (4 + 1) * 2 + 2 * 3
+    assert nn.parameter_count(params) == count
+    half = jax.tree.map(lambda v: jax.ShapeDtypeStruct(v.shape, jnp.bfloat16), params)
+    assert nn.parameter_bytes(half) == 2 * count
+
+
+def test_compute_dtypes_by_path_and_class():
+    class Dtypes(nn.Module):
+        def __call__(self, x):
+            y = nn.Dense(2, name="body")(x)
+            z = nn.LayerNorm()(y)
+            head = nn.MLP([2, 2], name="head")(z)
+            own = nn.Dense(2, dtype="float32")(y)
+            return [v.dtype.name for v in (y, z, head, own)]
+
+    model = Dtypes()
+    rules = {"**": jnp.bfloat16, nn.LayerNorm: jnp.float32, "head": jnp.float16}
+    variables = model.init(KEY, X, dtype=rules)
+    assert {v.dtype.name for v in jax.tree.leaves(variables)} == {"float32"}
+    assert model.apply(variables, X, dtype=rules) == ["bfloat16", "float32", "float16", "float32"]
+    assert model.apply(variables, X, dtype={"body": "bfloat16"})[0] == "bfloat16"
+    with pytest.raises(nn.InputError, match="rule 3"):
+        model.apply(variables, X, dtype={3: jnp.float32})
