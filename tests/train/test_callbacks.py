@@ -88,6 +88,28 @@ def test_callbacks_are_heard_in_order_and_the_loop_acts(toy, tmp_path):
     assert fit.stop_reason == "seen enough"
 
 
+def test_events_of_a_resumed_run_are_those_that_were_left(toy, tmp_path):
+    data, task = toy.data(24), toy.task()  # 3 batches
+
+    def stop(run):
+        if run.step == 4:
+            run.request_save()
+            run.request_stop("taken away", now=True)
+
+    def trainer(*callbacks):
+        settings = {"log_every": train.Steps(99), "save_in_background": False}
+        return toy.trainer(dir=tmp_path, callbacks=callbacks, **settings)
+
+    trainer(train.LambdaCallback(on_step_end=stop)).fit(task, data, until=train.Epochs(2))
+    log = []
+    trainer(Recorder(log, "a")).fit(task, data, until=train.Epochs(2), val=toy.data(8))
+    assert [entry[1:] for entry in log] == [
+        ("configure", 1), ("start",),  # in the middle of an epoch, which begins no more
+        ("step", 5, 1, 2, False), ("log", 5, False), ("stop", "seen enough"),
+        ("end",),
+    ]  # fmt: skip
+
+
 def test_callbacks_end_also_after_an_error(toy):
     class Fails(train.Callback):
         def on_step_end(self, run):
