@@ -23,7 +23,6 @@ def states_of(logits, labels, weights=None):
         "moments": M.Moments.of(logits + 100, weights),
         "r2": M.R2.of(p, labels, weights),
         "correlation": M.Correlation.of(p, labels, weights),
-        "rmse": M.root_mean_squared_error(p, labels, weights),
         "perplexity": M.perplexity(both, labels, weights),
     }
 
@@ -36,6 +35,14 @@ class Labelling(train.Task):
         logits, labels = model(x), y > 0
         losses = nn.losses.sigmoid_binary_cross_entropy(logits, labels.astype(jnp.float32))
         return losses, states_of(logits, labels, ctx.mask)
+
+
+class Few(Labelling):
+    """Of each way to merge one, which compiles faster."""
+
+    def loss(self, model, batch, ctx):
+        losses, states = super().loss(model, batch, ctx)
+        return losses, {name: states[name] for name in ("accuracy", "confusion", "moments")}
 
 
 @pytest.fixture(scope="module")
@@ -73,13 +80,16 @@ def test_numbers_of_states_are_those_of_one_pass(still):
 
 
 def test_micro_batches_and_several_steps_change_no_number(still, toy):
-    task, data, _, _, whole = still
+    _, data, _, _, whole = still
+    task = toy.task(optax.sgd(0.0), None, cls=Few)
+    whole = {name: value for name, value in whole.items() if name[:4] in ("accu", "conf", "mome")}
     fit = toy.trainer(accumulate=4, steps_per_call=3).fit(task, data, until=train.Epochs(1))
     assert_measured(fit.history.rows[-1], whole)
 
 
 def test_states_in_progress_are_part_of_a_checkpoint(still, toy, tmp_path):
-    task, data, _, fit, _ = still
+    _, data, _, fit, _ = still
+    task = toy.task(optax.sgd(0.0), None, cls=Few)
 
     def stop(run):
         if run.step == 2:
@@ -92,9 +102,9 @@ def test_states_in_progress_are_part_of_a_checkpoint(still, toy, tmp_path):
             task, data, until=train.Epochs(1)
         )
     timing = ("seconds", "steps_per_second")
-    want = {k: v for k, v in fit.history.rows[-1].items() if k not in timing and k[:4] != "val/"}
     found = {k: v for k, v in again.history.rows[-1].items() if k not in timing}
-    assert found == want
+    assert found == {name: fit.history.rows[-1][name] for name in found}
+    assert {"accuracy", "confusion/f1", "moments/variance"} <= set(found)
 
 
 def test_a_short_batch_needs_the_mask(toy):
