@@ -75,4 +75,5 @@ def _prepared(x: Any, static: bool) -> Any:
         return tuple(x) if isinstance(x, list) else x
     if type(x) in (list, tuple):
         return type(x)([_prepared(item, False) for item in x])
-    return x.__jax_array__() if hasattr(x, "__jax_array__") else x
+    as_array = getattr(x, "__jax_array__", None)
+    return x if as_array is None else as_array()
