@@ -158,6 +158,46 @@ def test_layer(name):
     check(LAYERS[name])
 
 
+WIDE = normal(2, 9, 32)
+# Layers that linen has not: the deviation that their initial values should have.
+SPREADS = {
+    "Bilinear": (nn.Bilinear(40), [WIDE, WIDE], {"kernel": 1 / 32}),
+    "DepthwiseConv": (nn.DepthwiseConv((3,), 16), [WIDE], {"kernel": 3**-0.5}),
+    "EmbeddingBag": (nn.EmbeddingBag(50, 40), [BAGS], {"embedding": 40**-0.5}),
+    "LoRA": (
+        nn.LoRA(nn.Dense(40), 20),
+        [WIDE],
+        {"lora/kernel/a": 96**-0.5, "lora/kernel/b": 0.0},
+    ),
+    "MixtureOfExperts": (
+        nn.MixtureOfExperts(16, 50),
+        [WIDE],
+        {"router/kernel": 32**-0.5, "up": 32**-0.5, "down": 50**-0.5},
+    ),
+    "TransformerEncoderLayer": (
+        nn.TransformerEncoderLayer(4, 48),
+        [WIDE],
+        {"self_attention/query/kernel": 32**-0.5, "fc/kernel": 40**-0.5, "fc/bias": 0.0},
+    ),
+}
+
+
+def test_initial_values_are_as_wide_as_they_should_be():
+    def init(key):
+        made = [layer.init(key, *inputs)["params"] for layer, inputs, _ in SPREADS.values()]
+        return dict(zip(SPREADS, made, strict=True))
+
+    params = jaxcore.jit(init, compiler_options=QUICK)(jax.random.key(3, impl="rbg"))
+    for name, (_, _, spreads) in SPREADS.items():
+        for path, spread in spreads.items():
+            value = params[name]
+            for part in path.split("/"):
+                value = value[part]
+            assert value.size >= 500 or spread in (0.0, 3**-0.5), (name, path)
+            np.testing.assert_allclose(np.std(value), spread, rtol=0.15, err_msg=f"{name} {path}")
+            assert abs(np.mean(value)) <= 0.2 * spread, (name, path)
+
+
 def test_the_decoder_hands_memory_to_every_layer():
     model = nn.TransformerDecoder(nn.TransformerDecoderLayer(2, 4), 2)
     variables = model.init(random.key(0), X, MEMORY)
