@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 import jaxcore
 from jaxcore import numpy as jnp
 from jaxcore import tree
+from jaxcore.nn.stacking import unstack_layers
 from jaxcore.nn.state import unflatten
 
 from .errors import CheckpointError, explain
@@ -241,7 +242,7 @@ def load_variables(path: str | os.PathLike[str], *, averaged: bool = True) -> di
             average = f"average/{path_inside}"  # frozen parameters have none
             array = found.read(average if ready and average in found.types else name)
             leaves[tuple(path_inside.split("/"))] = array.astype(kind.dtype, copy=False)
-    return unflatten(leaves)
+    return {name: unstack_layers(collection) for name, collection in unflatten(leaves).items()}
 
 
 def is_checkpoint(path: str | os.PathLike[str]) -> bool:

@@ -16,6 +16,7 @@ from jaxcore import tree
 from .arguments import check_choice, check_counts
 from .errors import TrainError, explain
 from .optimizer import Schedule
+from .paths import leaf_paths
 from .run_length import Part, RunLength
 from .task import Task
 from .units import Fraction, Unit
@@ -204,11 +205,17 @@ def discriminative(globs: tuple[str, ...], low: float, high: float) -> dict[str,
 def decays(params: Any) -> Any:
     """A mask for `optax.adamw(mask=decays)`: weight decay for matrices, not for biases and scales.
 
+    Of layers that `Task.stack` keeps as one, "block_*", the first axis does not count.
+
     >>> import numpy as np
-    >>> decays({"kernel": np.ones((2, 2)), "bias": np.ones(2)})
-    {'bias': False, 'kernel': True}
+    >>> decays(
+    ...     {"kernel": np.ones((2, 2)), "bias": np.ones(2), "block_*": {"bias": np.ones((4, 2))}}
+    ... )
+    {'bias': False, 'block_*': {'bias': False}, 'kernel': True}
     """
-    return tree.map(lambda leaf: leaf.ndim > 1, params)
+    paths = leaf_paths(params)
+    matrices = [leaf.ndim - path.count("*") > 1 for path, leaf in paths]
+    return tree.unflatten(tree.structure(params), matrices)
 
 
 def adamw(

@@ -53,10 +53,13 @@ def test_a_stacked_run_is_the_plain_run(toy, tmp_path):
 def test_a_stacked_run_goes_on_from_its_checkpoint(toy, tmp_path):
     data = toy.arrays(40)
     whole = fit(toy, data, train.Epochs(2), stack=("block_*",))
-    settings = {"dir": tmp_path}
+    settings = {"dir": tmp_path, "callbacks": [train.ModelCheckpoint()]}
     fit(toy, data, train.Epochs(1), stack=("block_*",), trainer=settings)
+    assert len(train.list_checkpoints(tmp_path)) == 1
     resumed = fit(toy, data, train.Epochs(2), stack=("block_*",), trainer=settings)
     toy.equal(resumed.state, whole.state)
+    variables = train.load_variables(tmp_path)  # each layer by its name, as the model wants them
+    toy.equal(variables["params"], resumed.state.eval_variables["params"])
 
 
 def test_freezing_speaks_of_the_stack(toy):
