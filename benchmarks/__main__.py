@@ -15,7 +15,15 @@ from benchmarks import peers
 from benchmarks.picture import write_picture
 from benchmarks.report import environment, markdown_table, terminal_table, write_json
 
-ENGINE = ("eager_op", "eager_grad", "jit_dispatch", "host_overhead", "cost", "interpret")
+ENGINE = (
+    "eager_op",
+    "eager_grad",
+    "jit_dispatch",
+    "host_overhead",
+    "convolution",
+    "cost",
+    "interpret",
+)
 MODELS = ("gpt_step", "gpt_depth", "resnet", "modules", "libraries", "second_start", "gpu")
 WORKS = ("mlp", "lstm", "llama", "vit", "wgan", "ppo", "hessian", "ode", "per_example")
 MODULES = {

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks import __main__ as cases
 from benchmarks import (
+    convolution,
     gpt,
     gpu,
     host_overhead,
@@ -181,3 +182,10 @@ def test_a_decoder_of_modules_is_the_same_in_both_libraries(monkeypatch):
     for prepare in (modules.shapes, modules.tracing, modules.lowering):
         for _, make, library, key in modules.SIDES:
             assert prepare(make, library, key, 8)() is not None
+
+
+def test_a_convolution_is_measured_in_each_direction():
+    conv = convolution.Convolution(4, 2, 4, 3, stride=2, groups=2)
+    rows = convolution.measure("it", conv, 1, rounds=1, seconds=1e-6)
+    names = ["forward", "input gradient", "kernel gradient", "compile all three"]
+    assert [r.name for r in rows] == [f"it: {name}" for name in (*names, "temporaries at most")]

@@ -21,6 +21,7 @@ operations: a convolution in it is looked at again. Only for float32, which XLA 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -151,16 +152,37 @@ def _depthwise(conv: Conv, x: Any, y: Any) -> Any:
 
 
 def _depthwise_kernel(conv: Conv, x: Any, y: Any) -> Any:
-    """For each place of the result, the sum over space and examples of elementwise products."""
+    """For each place of the result, the sum over space and examples of elementwise products.
+
+    Examples and the first axis of the result are gone through in loops: what one turn reads stays
+    in the cache, and what is compiled is the sums of one turn.
+    """
     lhs, rhs, out = conv.dims
-    pairs = sorted(zip(lhs[1:], rhs[1:], strict=True))  # in the order of the input's memory
-    y = lax.transpose(y, (*(b for _, b in pairs), rhs[0]))
-    made = []
-    for part in conv.windows(x, conv.made, "rhs_dilation", "window_strides"):
-        part = lax.transpose(part, (*(a for a, _ in pairs), lhs[0]))
-        made.append(bind(reduce_sum_p, _repeated(part, y.shape) * y, axes=tuple(range(len(pairs)))))
-    whole = lax.concatenate([m[None] for m in made], 0)
-    whole = whole.reshape(1, *conv.made, conv.out_features)
+    x = conv.padded(lax.transpose(x, (lhs[1], *lhs[2:], lhs[0])), range(1, x.ndim - 1))
+    y = lax.transpose(y, (rhs[1], *rhs[2:], rhs[0]))
+    steps, starts = conv.params["rhs_dilation"], conv.params["window_strides"]
+    reach = [(n - 1) * step + 1 for n, step in zip(conv.window, steps, strict=True)]
+    rest = list(itertools.product(*map(range, conv.made[1:])))
+
+    def example(total: Any, pair: Any) -> Any:
+        image, ct = pair
+        image = _repeated(image, (*image.shape[:-1], conv.out_features))
+
+        def turn(_: None, k: Any) -> Any:
+            band = lax.dynamic_slice_in_dim(image, k * np.int32(starts[0]), reach[0])
+            sums = []
+            for place in rest:
+                low = [0, *[p * start for p, start in zip(place, starts[1:], strict=True)], 0]
+                high = [a + n for a, n in zip(low, (*reach, band.shape[-1]), strict=True)]
+                term = lax.slice(band, low, high, (*steps, 1)) * ct
+                sums.append(bind(reduce_sum_p, term, axes=tuple(range(len(steps))))[None])
+            return None, lax.concatenate(sums, 0)
+
+        first = lax.broadcasted_iota(np.int32, conv.made[:1], 0)
+        return total + lax.scan(turn, None, first)[1], None
+
+    start = _full(0, conv.made[0], len(rest), conv.out_features)
+    whole = lax.scan(example, start, (x, y))[0].reshape(1, *conv.made, conv.out_features)
     return lax.transpose(whole, axes_back(out))
 
 
