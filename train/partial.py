@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
+
 import jaxcore
+import jaxcore.numpy as jnp
 from jaxcore import tree
 from jaxcore.nn.filters import matches
 
 from .checkpoint import is_checkpoint, latest_checkpoint, listed, load_leaf, open_checkpoint
 from .errors import CheckpointError, explain
 from .paths import leaf_paths
-from .storage import described
+from .storage import Contents, described
 
 Tree = TypeVar("Tree")
 
@@ -65,6 +69,33 @@ class _Place(NamedTuple):
     param: str
 
 
+class _Source(NamedTuple):
+    """Where a leaf comes from: a stored one, several as one (`Task.stack`), or one of a stack."""
+
+    stored: tuple[str, ...]
+    layer: int | None = None
+
+    def described(self, found: Contents) -> str:
+        kind = found.types[self.stored[0]]
+        if len(self.stored) > 1:
+            return described(jaxcore.ShapeDtypeStruct((len(self.stored), *kind.shape), kind.dtype))
+        if self.layer is not None:
+            return described(jaxcore.ShapeDtypeStruct(kind.shape[1:], kind.dtype))
+        return found.type_of(self.stored[0])
+
+    def load(self, found: Contents, place: Any) -> Any:
+        if len(self.stored) == 1 and self.layer is None:
+            return load_leaf(found, self.stored[0], place)
+        arrays = [found.read(name) for name in self.stored]
+        array = np.stack(arrays) if self.layer is None else arrays[0][self.layer]
+        return jnp.asarray(array) if place is None else jaxcore.device_put(array, place)
+
+    def __str__(self) -> str:
+        if len(self.stored) > 1:
+            return f"{self.stored[0]} ... {self.stored[-1]}"
+        return self.stored[0] if self.layer is None else f"{self.stored[0]}[{self.layer}]"
+
+
 def load_partly(
     path: str | os.PathLike[str],
     like: Tree,
@@ -85,6 +116,7 @@ def load_partly(
     What an optimiser or an average knows of a parameter goes where the parameter goes. A group of
     parameters that the checkpoint does not have continues the one in which its parameters were,
     counts and rates with it; parameters that are new to a group begin at zero with its count.
+    Layers that `Task.stack` keeps as one are taken from single ones, and the other way.
 
     Args:
       path: the checkpoint, or the directory of a run, of which the newest one is taken.
@@ -120,20 +152,20 @@ def load_partly(
         raise _wrong("`only` matches nothing.", globs, list(wanted))
     opt_state = like.get("opt_state") if isinstance(like, dict) else getattr(like, "opt_state", {})
     stored_as = _renamed(list(found.types), list(wanted), names or {}, list(opt_state or {}))
-    source: dict[str, str] = {}
+    source: dict[str, _Source] = {}
     misshaped = []
     for name, stored in stored_as.items():
         if name not in chosen:
             continue
-        if found.type_of(stored) == described(wanted[name]):
+        theirs, ours = stored.described(found), described(wanted[name])
+        if theirs == ours:
             source[name] = stored
         else:
-            theirs, ours = found.type_of(stored), described(wanted[name])
             misshaped.append(f"{name}: stored {theirs}, the state has {ours}")
-    used = set(stored_as.values())
+    used = {name for stored in stored_as.values() for name in stored.stored}
     report = LoadReport(
         kept=tuple(source),
-        renamed=tuple(f"{s} -> {name}" for name, s in source.items() if s != name),
+        renamed=tuple(f"{s} -> {name}" for name, s in source.items() if str(s) != name),
         new=tuple(name for name in chosen if name not in stored_as),
         dropped=tuple(
             s for s in found.types if s not in used and any(matches(s, glob) for glob in globs)
@@ -153,7 +185,7 @@ def load_partly(
     leaves = []
     for name, leaf in wanted.items():
         if name in source:
-            leaves.append(load_leaf(found, source[name], _where(leaf)))
+            leaves.append(source[name].load(found, _where(leaf)))
         elif isinstance(leaf, jaxcore.ShapeDtypeStruct):
             raise CheckpointError(
                 explain(
@@ -178,8 +210,8 @@ def _where(leaf: Any) -> Any:
 
 def _renamed(
     stored: list[str], wanted: list[str], names: Mapping[str, str], groups: list[str]
-) -> dict[str, str]:
-    """{path here: stored path} of the leaves that are the same."""
+) -> dict[str, _Source]:
+    """{path here: what is stored of it} of the leaves that are the same."""
     theirs, ours = _params(stored), _params(wanted)
     for old, new in names.items():
         if not any(_under(param, old) for param in theirs):
@@ -215,7 +247,25 @@ def _renamed(
         name: place if place.group is None else place._replace(group=continued[place.group])
         for name, place in places.items()
     }
-    return {name: by_place[place] for name, place in pairs.items() if place in by_place}
+    sources = {name: _source(place, by_place) for name, place in pairs.items()}
+    return {name: source for name, source in sources.items() if source is not None}
+
+
+def _source(place: _Place, by_place: Mapping[_Place, str]) -> _Source | None:
+    """What is stored for a place: its leaf, the layers of a stack, or the stack of a layer."""
+    if place in by_place:
+        return _Source((by_place[place],))
+    before, star, after = place.param.partition("*")
+    if star:
+        layers = []
+        while (one := place._replace(param=f"{before}{len(layers)}{after}")) in by_place:
+            layers.append(by_place[one])
+        return _Source(tuple(layers)) if len(layers) > 1 else None
+    for number in re.finditer(r"\d+", place.param):
+        stack = f"{place.param[: number.start()]}*{place.param[number.end() :]}"
+        if (one := place._replace(param=stack)) in by_place:
+            return _Source((by_place[one],), int(number[0]))
+    return None
 
 
 def _params(paths: Iterable[str]) -> set[str]:

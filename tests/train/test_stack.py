@@ -62,6 +62,30 @@ def test_a_stacked_run_goes_on_from_its_checkpoint(toy, tmp_path):
     toy.equal(variables["params"], resumed.state.eval_variables["params"])
 
 
+@pytest.mark.parametrize("back", [False, True])
+def test_layers_become_a_stack_and_the_other_way(toy, tmp_path, back):
+    batch = toy.arrays(4)
+
+    def state(seed, stack):
+        task = Fit(model=Tower(), tx=optax.adamw, lr=1e-2, stack=stack, average=train.Average())
+        state = train.init_state(task, jax.random.key(seed), batch)
+        mu = jax.tree.map(lambda x: x + seed, state.params)
+        adam, *rest = state.opt_state["**"].inner
+        group = state.opt_state["**"]._replace(inner=(adam._replace(mu=mu), *rest))
+        return state.replace(opt_state={"**": group})
+
+    old = state(1, ("block_*",) if back else ())
+    new = state(2, () if back else ("block_*",))
+    path = train.save_checkpoint(tmp_path / "one", old, {})
+    got, report = train.load_partly(path, new)
+    mu = lambda s: nn.unstack_layers(s.opt_state["**"].inner[0].mu)
+    toy.equal(got.eval_variables, old.eval_variables)
+    toy.equal(mu(got), mu(old))
+    here, there = ("block_0", "block_*/kernel[0]") if back else ("block_*", "block_0/kernel ... ")
+    assert any(f"params/{there}" in line and f"{here}/kernel" in line for line in report.renamed)
+    assert jax.tree.structure(got) == jax.tree.structure(new)
+
+
 def test_freezing_speaks_of_the_stack(toy):
     run = fit(toy, toy.arrays(20), train.Steps(1), stack=("block_*",), freeze=("block_*/**",))
     start = train.init_state(
