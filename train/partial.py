@@ -257,7 +257,7 @@ def _source(place: _Place, by_place: Mapping[_Place, str]) -> _Source | None:
         return _Source((by_place[place],))
     before, star, after = place.param.partition("*")
     if star:
-        layers = []
+        layers: list[str] = []
         while (one := place._replace(param=f"{before}{len(layers)}{after}")) in by_place:
             layers.append(by_place[one])
         return _Source(tuple(layers)) if len(layers) > 1 else None
