@@ -20,6 +20,7 @@ ENGINE = (
     "eager_grad",
     "jit_dispatch",
     "host_overhead",
+    "trainer",
     "convolution",
     "cost",
     "interpret",

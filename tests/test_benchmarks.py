@@ -20,12 +20,13 @@ from benchmarks import (
     report,
     resnet,
     second_start,
+    trainer,
     work,
 )
 from benchmarks.harness import OURS, PEER, Row, in_turns, repeated, row
 from benchmarks.sides import SIDES
 from benchmarks.works import hessian, llama, lstm, mlp, ode, per_example, ppo, vit, wgan
-from jaxcore import nn
+from jaxcore import nn, random, train
 
 pytestmark = pytest.mark.rank_promotion  # the GPT adds its biases as a first draft would
 TINY = gpt.Config(layers=2, width=8, heads=2, vocabulary=11, batch=2, length=5)
@@ -116,6 +117,18 @@ def test_the_step_on_the_host_is_the_same_on_both_sides(monkeypatch):
     monkeypatch.setattr(host_overhead, "ROUNDS", 2)
     samples = host_overhead.training()
     assert [len(times) for times in samples.values()] == [2, 2]
+
+
+def test_fit_is_timed_beside_the_loop_by_hand():
+    size = trainer.Size("small", width=4, rows=8, steps=4, rounds=2)
+    samples = trainer.fitting(size)
+    assert [len(times) for times in samples.values()] == [2, 2]
+    hand, data = trainer.by_hand(size), trainer.batches(*trainer.arrays(size), size.rows)
+    state = train.init_state(trainer.task(size), random.key(0), next(data))
+    step = train.make_step(trainer.task(size))
+    for _ in range(3):  # the loop by hand takes the same steps
+        state, metrics = step(state, next(data))
+        np.testing.assert_allclose(float(metrics["loss"]), hand(), rtol=1e-4)
 
 
 def test_sides_take_turns():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,10 @@ from jaxcore import tree
 from .errors import ScalarLossError
 from .feed import Feed
 from .layout import Layout
-from .metrics import Metric
+from .packed import Packed, pack
 from .plan import Plan
 from .state import State
-from .step import make_step
+from .step import compile_step
 
 
 class Masking:
@@ -66,6 +66,7 @@ class Dispatcher:
         self._queue: deque[Feed] = deque()
         self._plans: list[tuple[Plan, dict[int, Masking]]] = []
         self._plan: Plan | None = None
+        self._whole: dict[tuple[int, ...], np.ndarray] = {}  # masks of full batches, by shape
         self._made: dict[int, Masking] = {}  # by the steps of a call, under the current plan
 
     def use(self, plan: Plan) -> None:
@@ -92,7 +93,7 @@ class Dispatcher:
         if count > 1 and not self._queue and (wanted is None or wanted >= count):
             while len(self._queue) < count and not (self._queue and self._queue[-1].last):
                 self._queue.append(next(self._feed))
-            if len(self._queue) == count and len(set(map(_shapes, self._queue))) == 1:
+            if len(self._queue) == count and _alike(self._queue):
                 items = list(self._queue)
                 self._queue.clear()
                 return items
@@ -102,7 +103,7 @@ class Dispatcher:
         """Whether a call of so many steps has been made under the current plan, and so compiled."""
         return count in self._made
 
-    def __call__(self, state: State, items: list[Feed]) -> tuple[State, dict[str, Metric]]:
+    def __call__(self, state: State, items: list[Feed]) -> tuple[State, Packed]:
         """Make the steps of `items` in one call."""
         if len(items) == 1:
             batch, mask, rows = items[0].batch
@@ -110,8 +111,10 @@ class Dispatcher:
         else:
             pieces = [item.batch for item in items]
             batch = tree.map(lambda *leaves: np.stack(leaves), *(p.batch for p in pieces))
+            full = all(p.rows == len(p.mask) for p in pieces)
             mask = np.stack([p.mask for p in pieces])
-            full = bool(mask.all())
+            if full:  # always the same array, which is put on the device once
+                mask = self._whole.setdefault(mask.shape, mask)
         if self._layout is not None:
             batch, mask = self._layout.put_batch(batch, mask, len(items) > 1)
         return self._step(len(items), state)(state, batch, mask, full)
@@ -128,12 +131,9 @@ class Dispatcher:
         placed = None
         if self._layout is not None:  # the new state lies where the old one did
             placed = self._layout.of_state(state), self._layout.whole
-        return Masking(
-            make_step(
-                task, accumulate=accumulate, steps_per_call=steps_per_call, out_shardings=placed
-            )
-        )
+        return Masking(compile_step(task, accumulate, steps_per_call, True, placed, pack))
 
 
-def _shapes(item: Feed) -> tuple[Any, ...]:
-    return tuple(leaf.shape for leaf in tree.leaves(item.batch.batch))
+def _alike(items: Iterable[Feed]) -> bool:
+    """Whether the batches have the same shapes; buckets may be of several sizes."""
+    return len({tuple(leaf.shape for leaf in tree.leaves(item.batch.batch)) for item in items}) == 1

@@ -39,6 +39,7 @@ def feed(
 
     Where the length of an epoch is unknown, one batch is read ahead to know which is the last.
     """
+    stateful = source if isinstance(source, BatchIterable) else None
     while True:
         batches = source.batches(epoch, start)
         length = source.steps_per_epoch
@@ -55,7 +56,7 @@ def feed(
             )
         index = start
         while batch is not None:
-            state = source.state() if isinstance(source, BatchIterable) else None
+            state = None if stateful is None else stateful.state()
             if length is None:
                 ahead = next(batches, None)
                 last = ahead is None
@@ -113,13 +114,15 @@ class Padder:
 
     def __call__(self, batch: Any) -> Padded:
         leaves, structure = tree.flatten(batch)
-        leaves = [_as_array(leaf) for leaf in leaves]
+        if not all(type(leaf) is np.ndarray for leaf in leaves):
+            batch = tree.unflatten(structure, [_as_array(leaf) for leaf in leaves])
+            leaves = tree.leaves(batch)
         if self._buckets is not None:
-            leaves = tree.leaves(self._buckets.fill(tree.unflatten(structure, leaves)))
+            batch = self._buckets.fill(batch)
+            leaves = tree.leaves(batch)
         exact = structure, [(leaf.shape, leaf.dtype) for leaf in leaves]
         if self._full is not None and exact == self._full[0]:  # nearly every batch of a run
-            return Padded(tree.unflatten(structure, leaves), self._full[1], len(self._full[1]))
-        batch = tree.unflatten(structure, leaves)
+            return Padded(batch, self._full[1], len(self._full[1]))
         rows = batch_rows(batch)
         if self.rows is None:
             self.rows = -(-rows // self._multiple) * self._multiple

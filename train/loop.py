@@ -12,13 +12,14 @@ from .checkpoint import checkpoint_path
 from .data import Source
 from .dispatch import Dispatcher
 from .history import Row
-from .metrics import Metrics, columns, merge_metrics
+from .metrics import Metrics, columns
+from .packed import Packed, merge_packed
 from .plan import Plan, carry_over
 from .resume import need_dir, run_info
 from .run import Run
 from .saving import Saver
 from .state import State
-from .units import Duration, Unit, is_over, resolve, steps_until
+from .units import Duration, Unit, is_due, is_over, resolve, steps_until
 
 Measure = Callable[[Source, State, str], dict[str, float]]
 
@@ -55,7 +56,7 @@ class Loop:
             plan = callback.configure(plan, epoch)
         return plan
 
-    def run(self, run: Run, first: Plan, pending: list[Metrics]) -> None:
+    def run(self, run: Run, first: Plan, pending: list[Packed | Metrics]) -> None:
         """Train until something stops the run.
 
         Args:
@@ -66,6 +67,8 @@ class Loop:
         phases, saver, step = run.phases, self.saver, self.dispatcher
         assert run.plan is not None
         step.use(run.plan)
+        log_every = resolve(self.log_every, run.until)
+        validate_every = resolve(self.validate_every, run.until)
         saved_step = run.step if run.resumed_from else -1
         began = time.perf_counter() - run.seconds
         logged_seconds, logged_step, compiled = run.seconds, run.step, 0.0
@@ -91,21 +94,24 @@ class Loop:
                 with phases("dispatch" if step.has(len(items)) else "compile"):
                     run.state, metrics = step(run.state, items)
                 if len(pending) == 256:  # a long interval must not hoard buffers
-                    pending = [merge_metrics(pending)]
+                    pending = [merge_packed(pending)]
                 pending.append(metrics)
                 run.advance(items, time.perf_counter() - began)
                 self._tell(run, "on_step_end")
 
-                over = is_over(run.until, run.position)
-                if self.at_least is not None and not is_over(self.at_least, run.position):
+                now = run.position
+                over = is_over(run.until, now)
+                if self.at_least is not None and not is_over(self.at_least, now):
                     run.forget_stop()
                 # A run that is interrupted goes on later: its next row belongs to a step to come.
                 ending = over or (run.stop_reason is not None and not run.stop_now)
-                validating = over or run.evaluate_requested or run.is_due(self.validate_every)
+                validating = (
+                    over or run.evaluate_requested or is_due(validate_every, run.before, now)
+                )
                 val = self.val if validating else {}
-                if val or ending or run.log_requested or run.is_due(self.log_every):
+                if val or ending or run.log_requested or is_due(log_every, run.before, now):
                     with phases("device"):
-                        totals = merge_metrics(pending)  # waits for the device
+                        totals = merge_packed(pending)  # waits for the device
                     run.seconds = time.perf_counter() - began
                     compiling = phases.seconds.get("compile", 0.0)
                     elapsed = run.seconds - logged_seconds - (compiling - compiled)
@@ -127,7 +133,7 @@ class Loop:
 
                 if over:
                     run.request_stop(f"reached {run.until}")
-                elif self.at_least is not None and not is_over(self.at_least, run.position):
+                elif self.at_least is not None and not is_over(self.at_least, now):
                     run.forget_stop()
                 if run.stop_reason is not None:
                     self._tell(run, "on_stop")
@@ -137,8 +143,9 @@ class Loop:
                 with phases("checkpoint"):
                     finished = saver.done()
                     if run.save_requested and saved_step != run.step:
-                        pending = [merge_metrics(pending)]
-                        info = run_info(run, self.callbacks, pending[0])
+                        totals = merge_packed(pending)
+                        pending = [totals]
+                        info = run_info(run, self.callbacks, totals)
                         path = checkpoint_path(need_dir(run.dir), run.step)
                         finished += saver.save(path, run.state, info)
                         saved_step = run.step

@@ -21,10 +21,13 @@ class Phases:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self._phases: dict[str, _Phase] = {}
 
     def __call__(self, name: str) -> _Phase:
-        """Count the time of a `with` block."""
-        return _Phase(self.seconds, name)
+        """Count the time of a `with` block, which may not hold another one of this name."""
+        if name not in self._phases:
+            self._phases[name] = _Phase(self.seconds, name)
+        return self._phases[name]
 
     def __str__(self) -> str:
         total = sum(self.seconds.values()) or 1.0

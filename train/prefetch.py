@@ -20,9 +20,10 @@ def prefetch(items: Iterator[Item], depth: int) -> Iterator[Item]:
     >>> list(prefetch(iter(range(3)), 2))
     [0, 1, 2]
     """
-    if depth == 0:
-        yield from items
-        return
+    return items if depth == 0 else _ahead(items, depth)
+
+
+def _ahead(items: Iterator[Item], depth: int) -> Iterator[Item]:
     ready: queue.Queue[tuple[str, Any]] = queue.Queue(depth)
     closed = threading.Event()
     thread = threading.Thread(

@@ -107,8 +107,9 @@ class Run:
         """Note the steps that a call has made; requests of the step before are over."""
         last = items[-1]
         self.step += len(items)
-        self.samples += sum(item.batch.rows for item in items)
-        self.tokens += sum(item.tokens for item in items)
+        for item in items:
+            self.samples += item.batch.rows
+            self.tokens += item.tokens
         self.seconds = seconds
         self.epoch_ended = last.last
         self.epoch = last.epoch + last.last

@@ -44,6 +44,10 @@ class State(NamedTuple):
         params = self.params if self.average is None else self.average.into(self.params)
         return {**self.variables, "params": nn.unstack_layers(params)}
 
+    def with_key(self, key: jaxcore.Array | None) -> State:
+        """`replace(key=key)` at a third of its cost, for every step."""
+        return State(self.step, self.variables, self.opt_state, key, self.average, self.loss_scale)  # type: ignore[arg-type]
+
     def replace(self, **changes: Any) -> State:
         """A copy with the named fields changed."""
         return self._replace(**changes)

@@ -12,7 +12,7 @@ from jaxcore import lax, nn, random, tree
 from .arguments import check_counts
 from .averaging import Averaged
 from .errors import TrainError, explain
-from .metrics import Metric, Sum, merge_stacked
+from .metrics import Metric, Metrics, Sum, merge_stacked
 from .model import Context, Model
 from .objective import batch_rows, reduce_loss
 from .precision import LossScale, Precision
@@ -110,10 +110,22 @@ def make_step(
     >>> int(state.step), float(metrics["loss"]), float(state.params["bias"][0])
     (1, 1.0, 0.5)
     """
+    return compile_step(task, accumulate, steps_per_call, donate, out_shardings, lambda m: m)
+
+
+def compile_step(
+    task: Task,
+    accumulate: int,
+    steps_per_call: int,
+    donate: bool,
+    out_shardings: Any,
+    report: Callable[[Metrics], Any],
+) -> Callable[..., tuple[State, Any]]:
+    """`make_step`, whose steps return `report(metrics)`, computed by the same program."""
     check_counts(1, accumulate=accumulate, steps_per_call=steps_per_call)
 
     # The key, which stays what it is, does not travel through the program and back.
-    def one(state: State, key: Any, batch: Any, mask: Any) -> tuple[State, dict[str, Metric]]:
+    def update(state: State, key: Any, batch: Any, mask: Any) -> tuple[State, Metrics]:
         state = state.replace(key=key)
         new, metrics = task.update(state, batch, accumulate=accumulate, mask=mask)
         if task.average is not None and state.average is not None:
@@ -124,11 +136,13 @@ def make_step(
             new = new.replace(average=task.average.update(state.average, params, state.step, ok))
         return new.replace(step=state.step + 1, key=None), metrics
 
-    def several(
-        state: State, key: Any, batches: Any, masks: Any
-    ) -> tuple[State, dict[str, Metric]]:
-        state, stacked = lax.scan(lambda s, xs: one(s, key, *xs), state, (batches, masks))
-        return state, merge_stacked(stacked)
+    def one(state: State, key: Any, batch: Any, mask: Any) -> tuple[State, Any]:
+        state, metrics = update(state, key, batch, mask)
+        return state, report(metrics)
+
+    def several(state: State, key: Any, batches: Any, masks: Any) -> tuple[State, Any]:
+        state, stacked = lax.scan(lambda s, xs: update(s, key, *xs), state, (batches, masks))
+        return state, report(merge_stacked(stacked))
 
     if isinstance(out_shardings, tuple) and isinstance(out_shardings[0], State):
         out_shardings = out_shardings[0].replace(key=None), *out_shardings[1:]
@@ -137,9 +151,9 @@ def make_step(
         one if steps_per_call == 1 else several, donate_argnums=(0,) if donate else (), **placed
     )
 
-    def step(state: State, batch: Any, mask: Any | None = None) -> tuple[State, dict[str, Metric]]:
-        new, metrics = compiled(state.replace(key=None), state.key, batch, mask)
-        return new.replace(key=state.key), metrics
+    def step(state: State, batch: Any, mask: Any | None = None) -> tuple[State, Any]:
+        new, metrics = compiled(state.with_key(None), state.key, batch, mask)
+        return new.with_key(state.key), metrics
 
     return step
 

@@ -40,6 +40,22 @@ def test_order_is_a_function_of_seed_and_epoch():
     assert list(itertools.chain(*rows_of(ordered.batches(5)))) == list(range(50))
 
 
+@pytest.mark.parametrize("start", [0, 2, 7, 8])
+@pytest.mark.parametrize("remainder", ["pad", "drop"])
+def test_batches_taken_together_are_those_taken_alone(monkeypatch, start, remainder):
+    arrays = {"x": np.arange(34.0).reshape(17, 2), "y": np.arange(17)}
+    data = train.ArrayData(arrays, batch_size=2, seed=1, remainder=remainder)
+    monkeypatch.setattr("jaxcore.train.data._TAKEN_BYTES", 3 * 2 * 24)  # three batches
+    order = data.order(4)
+    expected = [
+        order[row : row + 2] for row in range(2 * start, 17 if remainder == "pad" else 16, 2)
+    ]
+    batches = list(data.batches(4, start))
+    assert [batch["y"].tolist() for batch in batches] == [rows.tolist() for rows in expected]
+    for batch in batches:
+        np.testing.assert_array_equal(batch["x"], arrays["x"][batch["y"]])
+
+
 @pytest.mark.parametrize("start", range(4))
 def test_a_later_start_gives_the_rest_with_the_same_augmentation(start):
     def jitter(batch, rng):

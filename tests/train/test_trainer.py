@@ -44,6 +44,20 @@ def test_short_batches_cost_no_second_compilation(trained):
     assert task.traces.count("evaluate") == 1
 
 
+def test_a_resumed_run_compiles_once_too(toy, tmp_path):
+    class Task(Counted):
+        traces = []
+
+    for steps in (4, 8):  # of 3 in an epoch, the last of which is short; saved amid the second
+        Task.traces.clear()
+        trainer = toy.trainer(dir=tmp_path, callbacks=[train.ModelCheckpoint()])
+        fit = trainer.fit(
+            toy.task(cls=Task), toy.data(20), until=train.Steps(steps), val=toy.data(13)
+        )
+        assert len(fit.history["val/loss"]) > 1
+        assert Task.traces.count("train") == Task.traces.count("evaluate") == 1
+
+
 def test_it_learns_and_logs(trained):
     _, _, fit = trained
     assert fit.stop_reason == "reached 3 epochs"
@@ -119,9 +133,19 @@ def test_metrics_stay_on_the_device_between_log_points(toy, monkeypatch):
     class Watch(train.Callback):
         def on_step_end(self, run):
             at_step[run.step] = len(reads)
+            self.guard("allow" if run.step % 5 == 0 else "disallow")
+
+        def on_log(self, run, row):
+            self.guard("disallow")
+
+        def guard(self, level):  # of no effect on the CPU, where reading is no transfer
+            jax.config.update("jax_transfer_guard_device_to_host", level)
 
     trainer = toy.trainer(callbacks=[Watch()], log_every=train.Steps(5))
-    trainer.fit(toy.task(), toy.data(40), until=train.Steps(10))
+    try:
+        trainer.fit(toy.task(), toy.data(40), until=train.Steps(10))
+    finally:
+        jax.config.update("jax_transfer_guard_device_to_host", None)
     between = [at_step[step + 1] - at_step[step] for step in range(1, 10)]
     assert [count > 0 for count in between] == [step == 5 for step in range(1, 10)]
 

@@ -53,6 +53,7 @@ class ProgressBar(Callback):
                 TimeRemainingColumn(),
                 TextColumn("{task.fields[numbers]}"),
                 console=run.console,
+                auto_refresh=False,  # a thread would take the interpreter from the steps
             )
             self._task = self._progress.add_task(
                 "tracing and compiling", total=run.total_steps, completed=run.step, numbers=""
@@ -72,15 +73,10 @@ class ProgressBar(Callback):
         self._numbers = numbers_of(row)
         if self._progress is None or any(name.startswith("val/") for name in row):
             self._say(run, f"{_place(run)}  step {run.step:<6d}  {self._numbers}")
-        if self._progress is not None:
-            self._draw(run)
-
-    def on_stop(self, run: Run) -> None:
-        if self._progress is not None:
-            self._draw(run)
 
     def on_fit_end(self, run: Run) -> None:
         if self._progress is not None:
+            self._draw(run)
             self._progress.stop()
             self._progress = None
         seconds = time.perf_counter() - self._began
@@ -91,7 +87,11 @@ class ProgressBar(Callback):
     def _draw(self, run: Run) -> None:
         assert self._progress is not None
         self._progress.update(
-            self._task, completed=run.step, description=_place(run), numbers=self._numbers
+            self._task,
+            completed=run.step,
+            description=_place(run),
+            numbers=self._numbers,
+            refresh=True,
         )
 
     def _say(self, run: Run, text: str) -> None:

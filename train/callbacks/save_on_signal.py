@@ -26,11 +26,13 @@ class SaveOnSignal(Callback):
         self.signals = signals
         self._received: int | None = None
         self._before: dict[int, Any] = {}
+        self._several = False
 
     def on_fit_start(self, run: Run) -> None:
         self._received = None
+        self._several = jaxcore.process_count() > 1
         own = self.signals
-        if jaxcore.process_count() > 1:  # the runtime watches SIGTERM itself, on every process
+        if self._several:  # the runtime watches SIGTERM itself, on every process
             own = tuple(number for number in own if number != signal.SIGTERM)
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._note) for number in own}
@@ -41,7 +43,7 @@ class SaveOnSignal(Callback):
 
     def on_step_end(self, run: Run) -> None:
         received = self._received
-        if jaxcore.process_count() > 1:
+        if self._several:
             from jaxcore.experimental import multihost_utils
 
             if multihost_utils.reached_preemption_sync_point(run.step):
