@@ -24,7 +24,7 @@ partial         what a changed model takes over of a checkpoint
 resume          what a checkpoint holds beside the state, and how a run goes on
 layout          where state and batches lie on the devices of a mesh; launch: several processes
 history         what a run logged; phases: where its time went
-metrics         Mean, Sum, Last, and what else merges; Measured: what `validate` returns
+metrics         Mean, Sum, Last, and what else merges; packed: for the way to the host
 units           Steps, Epochs, Samples, Tokens, Seconds, Fraction
 errors, arguments  what was got, expected and the fix; paths: leaves by the names of messages
 """

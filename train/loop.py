@@ -56,14 +56,15 @@ class Loop:
             plan = callback.configure(plan, epoch)
         return plan
 
-    def run(self, run: Run, first: Plan, pending: list[Packed | Metrics]) -> None:
+    def run(self, run: Run, first: Plan, unlogged: Sequence[Metrics]) -> None:
         """Train until something stops the run.
 
         Args:
           run: before its first step, fresh or restored.
           first: the plan before callbacks change it.
-          pending: metrics of steps that are not logged yet.
+          unlogged: metrics of earlier steps that are not logged yet.
         """
+        pending: list[Packed | Metrics] = [*unlogged]
         phases, saver, step = run.phases, self.saver, self.dispatcher
         assert run.plan is not None
         step.use(run.plan)

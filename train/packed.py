@@ -30,7 +30,7 @@ class Packed:
 
 
 tree_util.register_pytree_node(
-    Packed, lambda packed: ((packed.arrays,), packed.form), lambda form, kept: Packed(*kept, form)
+    Packed, lambda packed: ((packed.arrays,), packed.form), lambda form, kept: Packed(kept[0], form)
 )
 
 
@@ -63,10 +63,11 @@ def merge_packed(steps: Iterable[Packed | Metrics]) -> dict[str, Metric]:
     """`merge_metrics` of what is packed, and what is not; waits for the device."""
     merged: dict[str, Metric] = {}
     for form, group in groupby(steps, lambda step: getattr(step, "form", None)):
+        alike: list[Any] = list(group)
         if form is None:
-            merged = merge_metrics([merged, *group])
+            merged = merge_metrics([merged, *alike])
         else:
-            merged = _merge_alike(merged, form, list(group))
+            merged = _merge_alike(merged, form, alike)
     return merged
 
 
