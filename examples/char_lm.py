@@ -136,6 +136,8 @@ def main() -> None:
     parser.add_argument("--length", default=128, type=int, help="characters the model sees, even")
     parser.add_argument("--batch", default=16, type=int)
     parser.add_argument("--rate", default=3e-3, type=float)
+    parser.add_argument("--precision", default="32-true", help='or "bf16-mixed"')
+    parser.add_argument("--decay", default=0.99, type=float, help="of the averaged weights")
     parser.add_argument("--seed", default=0, type=int)
     parser.add_argument("--prompt", default="def ")
     parser.add_argument("--temperature", default=0.7, type=float)
@@ -169,6 +171,8 @@ def main() -> None:
         lr=optax.warmup_cosine_decay_schedule(
             0.0, args.rate, args.steps // 10, args.steps, args.rate / 20
         ),
+        precision=args.precision,
+        average=train.Average(args.decay, warmup=True),
     )
     tenth = train.Steps(max(1, args.steps // 10))
     trainer = train.Trainer(
@@ -180,6 +184,7 @@ def main() -> None:
             train.ProgressBar(),
             train.CSVLogger(),
             train.ModelCheckpoint(tenth),
+            train.SaveOnSignal(),
             train.TerminateOnNaN(),
         ],
     )
@@ -199,7 +204,7 @@ def main() -> None:
     prompt = encode(args.prompt, vocabulary)
     written = nn.generate(
         model,
-        fit.state.variables,
+        fit.state.eval_variables,
         prompt[None],
         max_length=len(prompt) + args.characters,
         temperature=args.temperature,

