@@ -90,7 +90,8 @@ def _chosen(
     stays: Any,
 ) -> Any:
     """For each window the number of the place at which its extremum lies."""
-    best = at = None
+    best: Any = None
+    at: Any = None
     for place in itertools.product(*map(range, window)):
         stop = [p + (n - 1) * s + 1 for p, n, s in zip(place, made, strides, strict=True)]
         part = lax.slice(x, place, stop, strides)
