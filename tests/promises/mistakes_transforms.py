@@ -350,7 +350,7 @@ def donated_array_used_again(m):
     step(start, 1.0)  # wrong
 
 
-@mistake(Exception, "Operand 0 of add", "donated as state to the call of step", "step, donate")
+@mistake(Exception, "Argument x of add", "donated as state to the call of step", "step, donate")
 def donated_array_in_an_operation(m):
     def step(state):
         return state + 1.0
