@@ -21,9 +21,9 @@ __all__ = ["bytes_of", "cut", "recomputation", "rewired"]
 # One pass over memory that a fusion makes for free: no transcendental function, no reduction, no
 # contraction, no gather.
 _NAMES = """
-abs add add_any and broadcast_in_dim ceil clamp convert_element_type copy div eq floor ge gt
-integer_pow iota is_finite le lt max min mul ne neg not or reshape round select_n sign slice square
-squeeze stop_gradient sub xor
+abs add add_any and broadcast_in_dim ceil clamp concatenate convert_element_type copy div eq floor
+ge gt integer_pow iota is_finite le lt max min mul ne neg not or reshape round select_n sign slice
+square squeeze stop_gradient sub xor
 """
 _CHEAP = frozenset(_NAMES.split())
 

@@ -269,3 +269,17 @@ def test_bodies_are_shared_programs():
     f = lambda x: lax.scan(body, lax.scan(body, np.float32(1), x)[0], x)
     scans = [eq for eq in jaxcore.make_jaxpr(f)(X).equations if eq.primitive.name == "scan"]
     assert scans[0].params["program"] is scans[1].params["program"]
+
+
+def test_kernels_put_side_by_side_in_a_loop_are_not_stacked():
+    """As the cell of an LSTM does: the derivative puts them side by side again."""
+    kernels, xs = [np.ones((2, 3), np.float32)] * 2, np.ones((5, 2), np.float32)
+
+    def loss(kernels, xs):
+        step = lambda c, x: (jnp.sin(x @ jnp.concatenate(kernels, 1) + c), None)
+        return jaxcore.lax.scan(step, jnp.zeros(6), xs)[0].sum()
+
+    program = jaxcore.make_jaxpr(jaxcore.grad(loss, argnums=(0, 1)))(kernels, xs)
+    scans = [eq for eq in program.equations if eq.primitive.name == "scan"]
+    assert len(scans) == 2
+    assert (5, 2, 6) not in [v.aval.shape for v in scans[0].outputs]
