@@ -38,7 +38,7 @@ def fresh(f, **options):
 
 def forget_operations():
     """As a new process: no operation outside `jit` was run yet."""
-    jax.clear_caches()
+    jaxcore.clear_caches()
     for x in gc.get_objects():
         if isinstance(x, Primitive):
             x.eager_memo.clear()
