@@ -206,3 +206,12 @@ def assert_same_initialisers(ours: Any, theirs: Any) -> None:
         other, args = known["theirs"][path]
         expected = other(jax.random.key(7), *args)
         np.testing.assert_allclose(values, expected, rtol=2e-6, err_msg=str(path))
+
+
+def refused(run: Callable[[], Any], parts: Sequence[str], kind: type[Exception] = nn.InputError):
+    """Assert that `run` raises `kind` with every one of `parts` in its message."""
+    with pytest.raises(kind) as caught:
+        run()
+    assert isinstance(caught.value, nn.ModuleError)
+    for part in parts:
+        assert part in str(caught.value), str(caught.value)

@@ -8,7 +8,7 @@ import itertools
 import jax
 import numpy as np
 import pytest
-from layer_table import QUICK, Row, check, integers, normal
+from layer_table import QUICK, Row, check, integers, normal, refused
 
 import jaxcore
 import jaxcore.nn as nn
@@ -388,8 +388,4 @@ MISTAKES = {
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_mistake(name):
-    run, parts = MISTAKES[name]
-    with pytest.raises(nn.InputError) as caught:
-        run()
-    for part in parts:
-        assert part in str(caught.value)
+    refused(*MISTAKES[name])

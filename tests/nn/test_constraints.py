@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import optax
 import pytest
-from layer_table import QUICK, Row, check, normal
+from layer_table import QUICK, Row, check, normal, refused
 
 import jaxcore
 import jaxcore.nn as nn
@@ -159,8 +159,4 @@ MISTAKES = {
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_mistake(name):
-    run, parts = MISTAKES[name]
-    with pytest.raises(nn.InputError) as caught:
-        run()
-    for part in parts:
-        assert part in str(caught.value)
+    refused(*MISTAKES[name])

@@ -8,7 +8,7 @@ import functools
 import jax
 import numpy as np
 import pytest
-from layer_table import Row, check, linen, normal
+from layer_table import Row, check, linen, normal, refused
 
 import jaxcore
 import jaxcore.numpy as jnp
@@ -286,8 +286,4 @@ MISTAKES = {
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_mistake(name):
-    run, parts = MISTAKES[name]
-    with pytest.raises(nn.InputError) as caught:
-        run()
-    for part in parts:
-        assert part in str(caught.value)
+    refused(*MISTAKES[name])

@@ -7,6 +7,7 @@ import pickle
 import jax
 import numpy as np
 import pytest
+from layer_table import refused
 
 import jaxcore
 import jaxcore.numpy as jnp
@@ -67,10 +68,6 @@ MISTAKES = {
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_mistake(name):
-    run, parts = MISTAKES[name]
-    with pytest.raises(nn.InputError) as caught:
-        run()
-    for part in parts:
-        assert part in str(caught.value)
+    refused(*MISTAKES[name])
     with pytest.raises(TypeError, match="by index"):
         a, b = nn.Input()

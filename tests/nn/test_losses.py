@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import optax
 import pytest
-from layer_table import QUICK
+from layer_table import QUICK, refused
 
 import jaxcore
 import jaxcore.nn as nn
@@ -378,8 +378,4 @@ MISTAKES = {
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_mistake(name):
-    run, parts = MISTAKES[name]
-    with pytest.raises(nn.InputError) as caught:
-        run()
-    for part in parts:
-        assert part in str(caught.value)
+    refused(*MISTAKES[name])

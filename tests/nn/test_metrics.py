@@ -10,7 +10,7 @@ import pytest
 import scipy.signal
 import scipy.stats
 import sklearn.metrics as sk
-from layer_table import QUICK
+from layer_table import QUICK, refused
 
 import jaxcore
 import jaxcore.nn as nn
@@ -319,8 +319,4 @@ MISTAKES = {
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_mistake(name):
-    run, parts = MISTAKES[name]
-    with pytest.raises(nn.InputError) as caught:
-        run()
-    for part in parts:
-        assert part in str(caught.value)
+    refused(*MISTAKES[name])
