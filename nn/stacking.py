@@ -9,7 +9,6 @@ one, whatever their number.
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -118,10 +117,6 @@ def unstack_layers(params: Mapping[str, Any]) -> dict[str, Any]:
             out[name] = unstack_layers(value)
         else:
             for i in range(len(tree.leaves(value)[0])):
-                layer = tree.map(functools.partial(_layer, i), value)
+                layer = tree.map(lambda x, i=i: x[i], value)
                 out[name.replace("*", str(i))] = unstack_layers(layer)
     return out
-
-
-def _layer(i: int, x: Any) -> Any:
-    return x[i]

@@ -16,6 +16,7 @@ import jaxcore
 import jaxcore.numpy as jnp
 from jaxcore import tree
 from jaxcore.nn.filters import matches
+from jaxcore.nn.weights.loading import itemised
 
 from .checkpoint import is_checkpoint, latest_checkpoint, listed, load_leaf, open_checkpoint
 from .errors import CheckpointError, explain
@@ -49,16 +50,13 @@ class LoadReport:
         return not (self.new or self.dropped or self.misshaped)
 
     def __str__(self) -> str:
-        lines = [f"{len(self.kept)} arrays kept, {len(self.renamed)} of them renamed"]
-        for title, names in (
+        return itemised(
+            f"{len(self.kept)} arrays kept, {len(self.renamed)} of them renamed",
             ("of another shape or dtype", self.misshaped),
             ("new: in the state, not in the checkpoint", self.new),
             ("dropped: in the checkpoint, not in the state", self.dropped),
             ("renamed", self.renamed),
-        ):
-            if names:
-                lines += [f"{len(names)} {title}:", *(f"  {name}" for name in names)]
-        return "\n".join(lines)
+        )
 
 
 class _Place(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,15 +38,27 @@ class Report:
         return not (self.unmatched or self.missing or self.misshaped)
 
     def __str__(self) -> str:
-        lines = [f"{len(self.loaded)} arrays loaded, {len(self.ignored)} ignored"]
-        for title, names in (
+        return itemised(
+            f"{len(self.loaded)} arrays loaded, {len(self.ignored)} ignored",
             ("in the file, not in the model", self.unmatched),
             ("in the model, not in the file", self.missing),
             ("of another shape", self.misshaped),
-        ):
-            if names:
-                lines += [f"{len(names)} {title}:", *(f"  {name}" for name in names)]
-        return "\n".join(lines)
+        )
+
+
+def itemised(first: str, *groups: tuple[str, Sequence[str]]) -> str:
+    """A report in words: its first line, then each group that is not empty, a name a line.
+
+    >>> print(itemised("1 array loaded", ("missing", ()), ("of another shape", ("a/kernel",))))
+    1 array loaded
+    1 of another shape:
+      a/kernel
+    """
+    lines = [first]
+    for title, names in groups:
+        if names:
+            lines += [f"{len(names)} {title}:", *(f"  {name}" for name in names)]
+    return "\n".join(lines)
 
 
 def load(
