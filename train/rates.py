@@ -60,8 +60,8 @@ def one_cycle(
         turn = max(1.0, _steps(total, warmup) - 1)
 
         def rate(count: Any) -> Any:
-            up = _cosine(peak / div, peak, count / turn)
-            down = _cosine(peak, peak / div / final_div, (count - turn) / max(1, total - 1 - turn))
+            up = _between(peak / div, peak, _cosine(count / turn))
+            down = _between(peak / div / final_div, peak, _cosine(_left(count, turn, total - 1)))
             return jnp.where(count <= turn, up, down)
 
         return rate
@@ -97,7 +97,7 @@ def warmup_linear(
         return _warmed(
             peak,
             rise,
-            lambda count: final + (peak - final) * (1 - _part(count, rise, total)) ** power,
+            lambda count: _between(final, peak, _left(count, rise, total) ** power),
         )
 
     return OfRun(make)
@@ -121,9 +121,12 @@ def warmup_cosine(
         rise = _steps(total, warmup)
 
         def down(count: Any) -> Any:
-            part = _part(count, rise, total)
-            part = jnp.where(part < 1, part * cycles % 1, 1.0) if cycles > 1 else part
-            return _cosine(peak, final, part)
+            left = _left(count, rise, total)
+            if cycles > 1:
+                fall = max(1e-9, total - rise)
+                again = (fall - (count - rise) * cycles % fall) / fall
+                left = jnp.where(left > 0, again, 0.0)
+            return _between(final, peak, _cosine(left))
 
         return _warmed(peak, rise, down)
 
@@ -153,13 +156,13 @@ def warmup_stable_decay(
         rise, fall = _steps(total, warmup), _steps(total, decay, "decay")
 
         def down(count: Any) -> Any:
-            part = _part(count, total - fall, total)
-            left = {
-                "linear": 1 - part,
-                "cosine": (1 + jnp.cos(jnp.pi * part)) / 2,
-                "sqrt": 1 - jnp.sqrt(part),
+            left = _left(count, total - fall, total)
+            height = {
+                "linear": left,
+                "cosine": _cosine(left),
+                "sqrt": left / (1 + jnp.sqrt(1 - left)),  # 1 - sqrt(1 - left)
             }[shape]
-            return final + (peak - final) * left
+            return _between(final, peak, height)
 
         return _warmed(peak, rise, down)
 
@@ -269,10 +272,19 @@ def _warmed(peak: float, rise: float, after: Schedule) -> Schedule:
     return lambda count: jnp.where(count < rise, peak * count / max(rise, 1e-9), after(count))
 
 
-def _part(count: Any, begin: float, end: float) -> Any:
-    """How far `count` is from `begin` to `end`, in [0, 1]."""
-    return jnp.clip((count - begin) / max(1e-9, end - begin), 0.0, 1.0)
+# Written so that no digits cancel: the small rates near the end of a long run are as exact in
+# float32 as the large ones.
 
 
-def _cosine(begin: float, end: float, part: Any) -> Any:
-    return end + (begin - end) * (1 + jnp.cos(jnp.pi * jnp.clip(part, 0.0, 1.0))) / 2
+def _left(count: Any, begin: float, end: float) -> Any:
+    """How much of the way from `begin` to `end` is left at `count`, in [0, 1]."""
+    return jnp.clip((end - count) / max(1e-9, end - begin), 0.0, 1.0)
+
+
+def _cosine(height: Any) -> Any:
+    """From 0 up to 1 along half a cosine: (1 - cos(π·height)) / 2."""
+    return jnp.square(jnp.sin(jnp.pi / 2 * height))
+
+
+def _between(low: float, high: float, height: Any) -> Any:
+    return low + (high - low) * height

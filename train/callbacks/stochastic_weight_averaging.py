@@ -98,7 +98,7 @@ class StochasticWeightAveraging(Callback):
             part = (count - self._begin) / max(1, self.annealing_epochs * self._per_epoch)
             part = jnp.clip(part, 0.0, 1.0)
             if self.annealing_strategy == "cos":
-                part = (1 - jnp.cos(jnp.pi * part)) / 2
+                part = jnp.square(jnp.sin(jnp.pi / 2 * part))
             return jnp.where(count < self._begin, before, last + (self.swa_lrs - last) * part)
 
         return rate
