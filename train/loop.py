@@ -19,7 +19,7 @@ from .resume import need_dir, run_info
 from .run import Run
 from .saving import Saver
 from .state import State
-from .units import Duration, Unit, is_due, is_over, resolve, steps_until
+from .units import Duration, Unit, is_due, is_over, steps_until
 
 Measure = Callable[[Source, State, str], dict[str, float]]
 
@@ -68,8 +68,8 @@ class Loop:
         phases, saver, step = run.phases, self.saver, self.dispatcher
         assert run.plan is not None
         step.use(run.plan)
-        log_every = resolve(self.log_every, run.until)
-        validate_every = resolve(self.validate_every, run.until)
+        log_every = run.resolved(self.log_every)
+        validate_every = run.resolved(self.validate_every)
         saved_step = run.step if run.resumed_from else -1
         began = time.perf_counter() - run.seconds
         logged_seconds, logged_step, compiled = run.seconds, run.step, 0.0
@@ -190,7 +190,7 @@ class Loop:
         intervals += [callback.every for callback in self.callbacks]
         for every in intervals:
             if every is not None:
-                left = steps_until(resolve(every, run.until), run.position)
+                left = steps_until(run.resolved(every), run.position)
                 if left is not None:
                     yield left
 

@@ -16,7 +16,7 @@ from .phases import Phases
 from .plan import Plan
 from .state import State
 from .task import Task
-from .units import Duration, Epochs, Position, Steps, Unit, is_due, resolve
+from .units import Duration, Epochs, Position, Steps, Uneven, Unit, is_due, resolve
 
 
 @dataclass
@@ -78,9 +78,13 @@ class Run:
         """How far the run is, in every unit."""
         return Position(self.step, self.epoch, self.samples, self.tokens, self.seconds)
 
+    def resolved(self, every: Duration) -> Unit | Uneven:
+        """`every`, of which a `Fraction` is one of this run."""
+        return resolve(every, self.until, self.steps_per_epoch)
+
     def is_due(self, every: Duration) -> bool:
         """Whether what happens `every` so often happens now, after the newest call of the step."""
-        return is_due(resolve(every, self.until), self.before, self.position)
+        return is_due(self.resolved(every), self.before, self.position)
 
     @property
     def steps_per_epoch(self) -> int | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fractions
+import functools
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -122,7 +124,10 @@ class Seconds:
 
 @dataclass(frozen=True)
 class Fraction:
-    """A part of the whole run, in the unit of the run's `until`.
+    """A part of the whole run, as its `until` counts it, or in steps if it counts epochs.
+
+    A part need not be a whole number of them: of 15 steps, what happens every tenth happens ten
+    times, after steps 2, 3, 5, 6 and so on.
 
     >>> resolve(Fraction(0.1), Steps(1000))
     Steps(count=100)
@@ -164,16 +169,41 @@ def check_duration(name: str, value: object, *, fraction: bool = True) -> None:
     )
 
 
-def resolve(every: Duration, until: Unit) -> Unit:
-    """`every` with a `Fraction` turned into the unit of the whole run."""
-    if not isinstance(every, Fraction):
-        return every
+class Uneven(NamedTuple):
+    """`count / scale` of a unit: the multiples of a `Fraction` that do not end with a step."""
+
+    unit: Unit
+    scale: int
+    count: int
+
+    def of(self, position: Position) -> float:
+        return self.unit.of(position) * self.scale
+
+
+def resolve(every: Duration, until: Unit, per_epoch: int | None = None) -> Unit | Uneven:
+    """`every` with a `Fraction` turned into a unit; `per_epoch` steps make an epoch.
+
+    >>> resolve(Fraction(0.1), Epochs(2), per_epoch=50)
+    Steps(count=10)
+    """
+    return _share(every.part, until, per_epoch) if isinstance(every, Fraction) else every
+
+
+@functools.cache
+def _share(part: float, until: Unit, per_epoch: int | None) -> Unit | Uneven:
     if isinstance(until, Seconds):
-        return Seconds(until.count * every.part)
-    return type(until)(max(1, round(until.count * every.part)))
+        return Seconds(until.count * part)
+    if isinstance(until, Epochs) and per_epoch is not None:
+        until = Steps(until.count * per_epoch)
+    given = fractions.Fraction(part)
+    exact = given.limit_denominator(10**9) or given  # 0.1 is a tenth
+    count = until.count * exact
+    if count.denominator == 1:
+        return type(until)(int(count))
+    return Uneven(until, exact.denominator, until.count * exact.numerator)
 
 
-def is_due(every: Unit, before: Position, now: Position) -> bool:
+def is_due(every: Unit | Uneven, before: Position, now: Position) -> bool:
     """Whether something that happens `every` so often happens between two positions.
 
     >>> is_due(Steps(10), Position(step=19), Position(step=20))
@@ -189,6 +219,11 @@ def is_over(until: Unit, now: Position) -> bool:
     return until.of(now) >= until.count
 
 
-def steps_until(every: Unit, now: Position) -> int | None:
+def steps_until(every: Unit | Uneven, now: Position) -> int | None:
     """Steps until `every` is due next, or None where steps do not tell."""
-    return every.count - now.step % every.count if isinstance(every, Steps) else None
+    if isinstance(every, Steps):
+        return every.count - now.step % every.count
+    if isinstance(every, Uneven) and isinstance(every.unit, Steps):
+        left = every.count - now.step * every.scale % every.count
+        return -(-left // every.scale)
+    return None

@@ -1,6 +1,7 @@
 """Units of time, and what is due when."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -65,11 +66,40 @@ def test_when_a_run_is_over():
 
 
 def test_fractions_of_a_run():
-    assert resolve(train.Fraction(0.1), train.Epochs(3)) == train.Epochs(1)
+    assert resolve(train.Fraction(0.1), train.Epochs(3), 10) == train.Steps(3)
     assert resolve(train.Fraction(0.5), train.Seconds(3)) == train.Seconds(1.5)
-    assert resolve(train.Steps(3), train.Epochs(3)) == train.Steps(3)
+    assert resolve(train.Steps(3), train.Epochs(3), 10) == train.Steps(3)
+    steps = [Position(step=s, epochs=s // 5, samples=4 * s) for s in range(16)]
+    for part in (0.1, 0.25, 0.3, 1 / 3, 0.7, 1.0, 0.001):
+        # The first steps at or after each multiple, of 15 steps whether in three epochs or not.
+        want = [math.floor(s / part / 15 + 1e-9) for s in range(16)]
+        want = [b > a for a, b in itertools.pairwise(want)]
+        for until, per_epoch in ((train.Epochs(3), 5), (train.Steps(15), None),
+                                 (train.Samples(60), None)):  # fmt: skip
+            assert dues(resolve(train.Fraction(part), until, per_epoch), steps) == want
+        # Where nobody knows what an epoch is, at the first end of one.
+        epochs = dues(resolve(train.Fraction(part), train.Epochs(3)), steps)
+        assert epochs == [
+            (s + 1) % 5 == 0 and any(want[s - 4 : s + 1]) for s in range(15)
+        ], part  # fmt: skip
+
+
+@pytest.mark.parametrize("calls", [1, 4])
+def test_fractions_of_a_run_in_epochs_are_of_its_steps(toy, tmp_path, calls):
+    saving = train.ModelCheckpoint(train.Fraction(0.1), save_last=20)
+    fit = toy.trainer(
+        dir=tmp_path, callbacks=[saving], steps_per_call=calls,
+        validate_every=train.Fraction(0.2), log_every=train.Fraction(0.3),
+    ).fit(toy.task(), toy.data(), until=train.Epochs(2), val=toy.data(8))  # fmt: skip
+    assert fit.history.series("val/loss")[0] == [3, 6, 9, 12, 14]  # of 14 steps
+    assert [row["step"] for row in fit.history] == [3, 5, 6, 9, 12, 13, 14]
+    saved = [step for step, _ in train.list_checkpoints(tmp_path)]
+    assert saved == [2, 3, 5, 6, 7, 9, 10, 12, 13, 14]
 
 
 def test_steps_until_something_is_due():
     assert [steps_until(train.Steps(4), Position(step=s)) for s in range(5)] == [4, 3, 2, 1, 4]
     assert steps_until(train.Epochs(4), Position()) is None
+    tenth = resolve(train.Fraction(0.1), train.Steps(25))
+    assert [steps_until(tenth, Position(step=s)) for s in range(6)] == [3, 2, 1, 2, 1, 3]
+    assert steps_until(resolve(train.Fraction(0.1), train.Samples(25)), Position()) is None
