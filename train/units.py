@@ -169,7 +169,8 @@ def check_duration(name: str, value: object, *, fraction: bool = True) -> None:
     )
 
 
-class Uneven(NamedTuple):
+@dataclass(frozen=True)
+class Uneven:
     """`count / scale` of a unit: the multiples of a `Fraction` that do not end with a step."""
 
     unit: Unit
