@@ -127,6 +127,21 @@ def trigram_loss(text: np.ndarray, rows: np.ndarray, size: int) -> float:
     return float(-np.log((counts[a, b, c] + 1) / (counts.sum(-1)[a, b] + size)).mean())
 
 
+def make_task(
+    model: Transformer, steps: int, rate: float, precision: str = "32-true", decay: float = 0.99
+) -> NextCharacter:
+    """The transformer and how it is trained in a run of so many steps."""
+    return NextCharacter(
+        model=model,
+        tx=lambda lr: optax.chain(
+            optax.clip_by_global_norm(1.0), optax.adamw(lr, b2=0.95, weight_decay=1e-2)
+        ),
+        lr=optax.warmup_cosine_decay_schedule(0.0, rate, steps // 10, steps, rate / 20),
+        precision=precision,
+        average=train.Average(decay, warmup=True),
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dir", default="runs/char_lm", type=Path)
@@ -163,17 +178,7 @@ def main() -> None:
     )
 
     model = Transformer(len(vocabulary), args.width, args.layers, args.length)
-    task = NextCharacter(
-        model=model,
-        tx=lambda lr: optax.chain(
-            optax.clip_by_global_norm(1.0), optax.adamw(lr, b2=0.95, weight_decay=1e-2)
-        ),
-        lr=optax.warmup_cosine_decay_schedule(
-            0.0, args.rate, args.steps // 10, args.steps, args.rate / 20
-        ),
-        precision=args.precision,
-        average=train.Average(args.decay, warmup=True),
-    )
+    task = make_task(model, args.steps, args.rate, args.precision, args.decay)
     tenth = train.Steps(max(1, args.steps // 10))
     trainer = train.Trainer(
         dir=args.dir,

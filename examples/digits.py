@@ -66,6 +66,17 @@ def shift(batch: Batch, rng: np.random.Generator) -> Batch:
     return padded[index], labels
 
 
+def make_task(steps: int, precision: str = "32-true", decay: float = 0.99) -> Digits:
+    """The network and how it is trained in a run of so many steps."""
+    return Digits(
+        model=CNN(),
+        tx=lambda lr: optax.adamw(lr, weight_decay=1e-2),
+        lr=optax.warmup_cosine_decay_schedule(0.0, 3e-3, steps // 10, steps),
+        precision=precision,
+        average=train.Average(decay, warmup=True),
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dir", default="runs/digits", type=Path)
@@ -79,14 +90,7 @@ def main() -> None:
     data = train.ArrayData((train_images, train_labels), batch_size=64, transform=shift)
     held_out = train.ArrayData((test_images, test_labels), batch_size=360, shuffle=False)
 
-    steps = args.epochs * data.steps_per_epoch
-    task = Digits(
-        model=CNN(),
-        tx=lambda lr: optax.adamw(lr, weight_decay=1e-2),
-        lr=optax.warmup_cosine_decay_schedule(0.0, 3e-3, steps // 10, steps),
-        precision=args.precision,
-        average=train.Average(args.decay, warmup=True),
-    )
+    task = make_task(args.epochs * data.steps_per_epoch, args.precision, args.decay)
     trainer = train.Trainer(
         dir=args.dir,
         callbacks=[
