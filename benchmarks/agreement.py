@@ -58,9 +58,7 @@ def digits_work(epochs: int) -> Work:
     near = ("1 point", lambda ours, theirs: abs(ours - theirs) <= 0.01)
     options = {"weight_decay": 1e-2}
     task = digits.make_task(steps)
-    return Work(
-        task, data, held_out, steps, "accuracy", near, _cnn_loss, _cnn_score, options, 3e-3
-    )
+    return Work(task, data, held_out, steps, "accuracy", near, _cnn_loss, _cnn_score, options, 3e-3)
 
 
 def char_lm_work(steps: int) -> Work:
@@ -73,10 +71,19 @@ def char_lm_work(steps: int) -> Work:
     rows = char_lm.held_out_rows(rest, length)
     held_out = train.ArrayData(rows, batch_size=64, shuffle=False)
     near = ("1 %", lambda ours, theirs: abs(ours - theirs) <= 0.01 * theirs)
-    options = {"weight_decay": 1e-2, "betas": (0.9, 0.95)}
-    task = char_lm.make_task(model, steps, rate)
     return Work(
-        task, data, held_out, steps, "loss", near, _lm_loss, _lm_score, options, rate, rate / 20, 1.0
+        task=char_lm.make_task(model, steps, rate),
+        data=data,
+        held_out=held_out,
+        steps=steps,
+        metric="loss",
+        tolerance=near,
+        loss=_lm_loss,
+        score=_lm_score,
+        options={"weight_decay": 1e-2, "betas": (0.9, 0.95)},
+        rate=rate,
+        final=rate / 20,
+        clip=1.0,
     )
 
 
@@ -256,6 +263,7 @@ def table(work: Work, seeds: Iterable[int]) -> Iterator[str]:
 
 
 def main() -> None:
+    """Print the table of one example."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("example", choices=("digits", "char_lm"))
     parser.add_argument("--seeds", default=5, type=int)

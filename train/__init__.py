@@ -108,6 +108,7 @@ from .rates import warmup_constant as warmup_constant
 from .rates import warmup_cosine as warmup_cosine
 from .rates import warmup_linear as warmup_linear
 from .rates import warmup_stable_decay as warmup_stable_decay
+from .run import Evaluation as Evaluation
 from .run import Fit as Fit
 from .run import Run as Run
 from .run_length import RunLength as RunLength

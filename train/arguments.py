@@ -55,6 +55,27 @@ ELSEWHERE: dict[str, dict[str, str]] = {  # class: {what is written here: names 
         "save_last=3": "max_to_keep save_total_limit",
         "save_top_k=1": "save_best_only",
     },
+    "Callback": {
+        "on_fit_start": "on_train_start on_train_begin",
+        "on_fit_end": "on_train_end",
+        "on_epoch_start": "on_train_epoch_start on_epoch_begin",
+        "on_epoch_end": "on_train_epoch_end",
+        "on_step_end": "on_train_batch_start on_train_batch_end on_train_batch_begin on_step_begin "
+        "on_batch_begin on_batch_end on_before_zero_grad on_before_backward on_after_backward "
+        "on_before_optimizer_step",
+        "on_validation_start": "on_sanity_check_start on_validation_epoch_start "
+        "on_validation_batch_start on_test_begin",
+        "on_validation_end": "on_sanity_check_end on_validation_epoch_end on_evaluate",
+        "on_test_start": "on_test_epoch_start on_test_batch_start on_test_batch_begin",
+        "on_test_end": "on_test_epoch_end",
+        "on_predict_start": "on_predict_epoch_start on_predict_batch_start on_predict_begin "
+        "on_predict_batch_begin",
+        "on_predict_end": "on_predict_epoch_end",
+        "on_setup": "on_init_end",
+        "on_save": "on_save_checkpoint",
+        "state": "on_save_state",
+        "restore": "on_load_checkpoint",
+    },
     "EarlyStopping": {
         "train.best_checkpoint(dir, 'val/loss') after the run": "restore_best_weights",
         "fit(..., at_least=train.Epochs(5))": "start_from_epoch",
@@ -105,15 +126,7 @@ def unknown_argument(
     """The error for a keyword that a method, or a class with these bases, does not take."""
     longer = [one for one in sorted(known) if one.startswith(name)]
     near = longer if len(longer) == 1 else difflib.get_close_matches(name, sorted(known), 1)
-    here = next(
-        (
-            ours
-            for base in [who, *(one.__name__ for one in classes)]
-            for ours, names in ELSEWHERE.get(base, {}).items()
-            if name in names.split()
-        ),
-        None,
-    )
+    here = _elsewhere([who, *(one.__name__ for one in classes)], name)
     fix = f"did you mean {near[0]!r}?" if near else "leave it out."
     return UnknownArgument(
         explain(
@@ -123,6 +136,52 @@ def unknown_argument(
             fix=f"write {here}." if here else fix,
         )
     )
+
+
+def check_events(callback: type, base: type) -> None:
+    """Raise if a subclass of `base` has a method ``on_...`` that would never be called.
+
+    Raises:
+      TrainError: another name than the events of `base`, or parameters that they do not have.
+    """
+    events = {name: method for name, method in vars(base).items() if name.startswith("on_")}
+    for name, method in vars(callback).items():
+        if not name.startswith("on_") or not inspect.isfunction(method):
+            continue
+        if not hasattr(callback.__mro__[1], name):
+            ours = _elsewhere(["Callback"], name)
+            near = difflib.get_close_matches(name, events, 1)
+            named = ours or (near[0] if near else None)
+            raise TrainError(
+                explain(
+                    f"Callbacks have no event `{name}`: the method would never be called.",
+                    got=f"{callback.__name__}.{name}",
+                    expected=f"one of {', '.join(events)}",
+                    fix=f"write `def {named}(...)`." if named else "give the method another name.",
+                )
+            )
+        if name in events:
+            wanted = inspect.signature(events[name])
+            try:
+                inspect.signature(method).bind(*wanted.parameters)
+            except TypeError as error:
+                raise TrainError(
+                    explain(
+                        f"`{callback.__name__}.{name}` cannot be called as events are.",
+                        got=f"def {name}{inspect.signature(method)}",
+                        expected=f"def {name}({', '.join(wanted.parameters)})",
+                        fix="take these parameters; run.task and run.state have the rest.",
+                    )
+                ) from error
+
+
+def _elsewhere(classes: Iterable[str], name: str) -> str | None:
+    """What is written here for a `name` that other libraries have."""
+    for base in classes:
+        for ours, names in ELSEWHERE.get(base, {}).items():
+            if name in names.split():
+                return ours
+    return None
 
 
 def check_counts(least: int, *, optional: bool = False, **values: Any) -> None:

@@ -2,55 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from jaxcore import tree
 
-from .callbacks import Callback
+from .callbacks import Callback, listeners
+from .data import Source
 from .errors import TrainError, explain
 from .feed import Padder
-from .metrics import Metrics, merge_metrics
+from .iterables import example_batch
+from .metrics import Measured, Metrics, merge_metrics
+from .run import Evaluation
 
 Put = Callable[[Any, Any], tuple[Any, Any]]
 
 
 def measure(
-    step: Callable[..., Any], state: Any, batches: Iterable[Any], padder: Padder, put: Put
-) -> Metrics | None:
-    """The metrics of all batches together; None if there is no batch."""
+    evaluation: Evaluation,
+    step: Callable[..., Any],
+    source: Source,
+    padder: Padder,
+    put: Put,
+    callbacks: Sequence[Callback] = (),
+) -> Measured:
+    """The metrics of all batches of a source together.
+
+    Raises:
+      TrainError: there is no batch.
+    """
     metrics: list[Metrics] = []
-    for batch in batches:
+    heard = [*listeners(callbacks, f"on_{evaluation.stage}_batch_end")]
+    _tell(callbacks, "start", evaluation)
+    for number, batch in enumerate(source.batches(0)):
         padded = padder(batch)
         full = padded.rows == len(padded.mask)
-        metrics.append(step(state, *put(padded.batch, padded.mask), full))
+        metrics.append(step(evaluation.state, *put(padded.batch, padded.mask), full))
+        for listener in heard:
+            listener(evaluation, batch, metrics[-1], number)
         if len(metrics) == 256:  # a long data set must not hoard buffers
             metrics = [merge_metrics(metrics)]
-    return merge_metrics(metrics) if metrics else None
+    if not metrics:
+        example_batch(source)  # raises, saying that there is no batch
+    measured = Measured.of(merge_metrics(metrics) if metrics else {}, f"{evaluation.name}/")
+    _tell(callbacks, "end", evaluation, measured)
+    return measured
 
 
-def collect(
+def predict(
+    evaluation: Evaluation,
     step: Callable[..., Any],
-    state: Any,
-    batches: Iterable[Any],
+    source: Source,
     padder: Padder,
     put: Put,
     callbacks: Sequence[Callback],
-    keep: bool,
-) -> list[Any]:
-    """The outputs of all batches without padding, None each unless `keep`."""
-    outputs, done = [], 0
-    for number, batch in enumerate(batches):
+) -> Any:
+    """The outputs of all batches without padding as one, or None unless they are collected."""
+    outputs, done, number = [], 0, -1
+    heard = [*listeners(callbacks, "on_predict_batch_end")]
+    _tell(callbacks, "start", evaluation)
+    for number, batch in enumerate(source.batches(0)):
         padded = padder(batch)
-        found = step(state, *put(padded.batch, padded.mask))
+        found = step(evaluation.state, *put(padded.batch, padded.mask))
         found = tree.map(lambda x, n=padded.rows: np.asarray(x)[:n], found)
-        for callback in callbacks:
-            callback.on_predict_batch(found, range(done, done + padded.rows), number)
+        for listener in heard:
+            listener(evaluation, found, range(done, done + padded.rows), number)
         done += padded.rows
-        outputs.append(found if keep else None)
-    return outputs
+        if evaluation.collect:
+            outputs.append(found)
+    if number < 0:
+        example_batch(source)  # raises, saying that there is no batch
+    owner = f"{type(evaluation.task).__name__}.predict"
+    everything = concatenate(outputs, owner) if evaluation.collect else None
+    _tell(callbacks, "end", evaluation, everything)
+    return everything
+
+
+def _tell(callbacks: Sequence[Callback], event: str, evaluation: Evaluation, *details: Any) -> None:
+    for listener in listeners(callbacks, f"on_{evaluation.stage}_{event}"):
+        listener(evaluation, *details)
 
 
 def check_shuffle(data: Any) -> None:

@@ -16,12 +16,12 @@ from .metrics import Metrics, columns
 from .packed import Packed, merge_packed
 from .plan import Plan, carry_over
 from .resume import need_dir, run_info
-from .run import Run
+from .run import Evaluation, Run
 from .saving import Saver
 from .state import State
 from .units import Duration, Unit, is_due, is_over, steps_until
 
-Measure = Callable[[Source, State, str], dict[str, float]]
+Measure = Callable[[Evaluation, Source], dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class Loop:
       callbacks: in the order in which they are heard.
       dispatcher: gives batches to the compiled step.
       saver: writes checkpoints.
-      measure: `(source, state, prefix) -> {"val/loss": ...}`.
+      measure: `(evaluation, source) -> {"val/loss": ...}`.
+      rehearse: validates a few batches of a new run, to see its mistakes early.
       val: {prefix: source} of what is validated on.
       log_every, validate_every: intervals.
       place: puts a changed state onto the devices.
@@ -43,6 +44,7 @@ class Loop:
     dispatcher: Dispatcher
     saver: Saver
     measure: Measure
+    rehearse: Callable[[Run], None]
     val: Mapping[str, Source]
     log_every: Duration
     validate_every: Duration
@@ -72,13 +74,17 @@ class Loop:
         validate_every = run.resolved(self.validate_every)
         saved_step = run.step if run.resumed_from else -1
         began = time.perf_counter() - run.seconds
-        logged_seconds, logged_step, compiled = run.seconds, run.step, 0.0
+        logged_step, compiled = run.step, 0.0
         started: list[Callback] = []
 
         try:
             for callback in self.callbacks:
                 started.append(callback)
                 callback.on_fit_start(run)
+            if run.resumed_from is None and run.stop_reason is None:
+                with phases("validate"):
+                    self.rehearse(run)
+            logged_seconds = time.perf_counter() - began
 
             while run.stop_reason is None:
                 if run.batch == 0:
@@ -122,7 +128,8 @@ class Loop:
                         row |= columns(name, totals[name])
                     with phases("validate"):
                         for prefix, source in val.items():
-                            row |= self.measure(source, run.state, prefix)
+                            asked = Evaluation("validation", prefix, run.task, run.state, run)
+                            row |= self.measure(asked, source)
                     row["seconds"] = run.seconds
                     row["steps_per_second"] = (run.step - logged_step) / max(elapsed, 1e-9)
                     run.seconds = time.perf_counter() - began

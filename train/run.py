@@ -155,3 +155,24 @@ class Fit:
     history: History
     stop_reason: str
     phases: Phases = field(default_factory=Phases)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is measured or predicted, as callbacks hear of it.
+
+    Attributes:
+      stage: "validation", "test" or "predict".
+      name: of the data, as the metrics have it: "val", "val/easy", "test"; else "predict".
+      task: whose `evaluate` or `predict` is asked.
+      state: what it is asked of; `state.eval_variables` are the variables.
+      run: the run that validates, or None outside of one.
+      collect: whether predictions are kept for `on_predict_end`.
+    """
+
+    stage: str
+    name: str
+    task: Task
+    state: State
+    run: Run | None = None
+    collect: bool = True

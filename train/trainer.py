@@ -50,7 +50,7 @@ from .resume import (
     plan_epoch,
     restore_run,
 )
-from .run import Fit, Run
+from .run import Evaluation, Fit, Run
 from .run_length import length_of
 from .saving import Saver
 from .state import State
@@ -247,8 +247,6 @@ class Trainer(Keywords):
                 resolve_rates(task, length_of(run, self.buckets is not None)), self.accumulate
             )
             pending = self._begin(run, first, callbacks, resume, state)
-            if run.resumed_from is None and run.stop_reason is None:
-                self._try_validation(task, run.state, val_sources)
             # The example's rows: a resumed run may begin with the short batch.
             rows = getattr(source, "batch_size", None) or batch_rows(run.example)
             padder = self._padder(rows)
@@ -258,7 +256,8 @@ class Trainer(Keywords):
                 callbacks=callbacks,
                 dispatcher=Dispatcher(items, self.steps_per_call, self.layout),
                 saver=Saver(self.save_in_background),
-                measure=functools.partial(self._measure, task),
+                measure=functools.partial(self._measure, callbacks=callbacks),
+                rehearse=functools.partial(self._try_validation, val_sources),
                 val=val_sources,
                 log_every=log_every,
                 validate_every=self.validate_every,
@@ -295,17 +294,8 @@ class Trainer(Keywords):
             source = as_source(data)
             padder = self._padder(getattr(source, "batch_size", None))
             step = self._compiled(task, make_predict_step)
-            outputs = evaluation.collect(
-                step, state, source.batches(0), padder, self._put, self.callbacks, collect
-            )
-            if not outputs:
-                example_batch(source)  # raises, saying that there is no batch
-        if not collect:
-            return None
-        everything = evaluation.concatenate(outputs, f"{type(task).__name__}.predict")
-        for callback in self.callbacks:
-            callback.on_predict_end(everything)
-        return everything
+            asked = Evaluation("predict", "predict", task, state, collect=collect)
+            return evaluation.predict(asked, step, source, padder, self._put, self.callbacks)
 
     def restore(self, task: Task, data: Any, path: str | os.PathLike[str] | None = None) -> State:
         """The state in a checkpoint: by default the newest of `dir`; `data` gives the shapes."""
@@ -361,11 +351,12 @@ class Trainer(Keywords):
     def _padder(self, rows: int | None) -> Padder:
         return Padder(rows, self.buckets, 1 if self.layout is None else self.layout.parts)
 
-    def _try_validation(self, task: Task, state: State, val: Mapping[str, Source]) -> None:
+    def _try_validation(self, val: Mapping[str, Source], run: Run) -> None:
         """Validate a few batches, so that a mistake there shows before an epoch of training."""
         for prefix, source in val.items():
             if self.num_sanity_val_steps and not getattr(source, "one_shot", False):
-                self._measure(task, limited(source, self.num_sanity_val_steps), state, prefix)
+                asked = Evaluation("validation", prefix, run.task, run.state, run)
+                self._measure(asked, limited(source, self.num_sanity_val_steps), ())
 
     def _measure_sets(
         self, task: Task, data: Any, state: State, stage: str, prefix: str
@@ -373,16 +364,17 @@ class Trainer(Keywords):
         found = Measured()
         with prepared(data, stage) as (data, _):
             for name, source in sets(data, prefix).items():
-                found.add(self._measure(task, source, state, name))
+                kind = "validation" if prefix == "val" else prefix
+                asked = Evaluation(kind, name, task, state)
+                found.add(self._measure(asked, source, self.callbacks))
         return found
 
-    def _measure(self, task: Task, source: Source, state: State, prefix: str) -> Measured:
+    def _measure(
+        self, asked: Evaluation, source: Source, callbacks: Sequence[Callback]
+    ) -> Measured:
         padder = self._padder(getattr(source, "batch_size", None))
-        step = self._compiled(task, lambda task: Masking(make_eval_step(task)))
-        metrics = evaluation.measure(step, state, source.batches(0), padder, self._put)
-        if metrics is None:
-            example_batch(source)  # raises, saying that there is no batch
-        return Measured.of(metrics or {}, f"{prefix}/")
+        step = self._compiled(asked.task, lambda task: Masking(make_eval_step(task)))
+        return evaluation.measure(asked, step, source, padder, self._put, callbacks)
 
     def _compiled(self, task: Task, make: Callable[[Task], Any]) -> Any:
         """One compiled step per task and kind, shared by all calls of this trainer."""

@@ -170,3 +170,38 @@ def test_no_validation_at_all(toy):
     trainer = toy.trainer(limit_val_batches=0)
     fit = trainer.fit(toy.task(), toy.data(8), until=train.Steps(1), val=toy.data(8))
     assert not [name for name in fit.history.names if name.startswith("val/")]
+
+
+@pytest.mark.parametrize(
+    ("method", "fix"),
+    [
+        ("on_train_epoch_end", "on_epoch_end"),  # Lightning's
+        ("on_batch_end", "on_step_end"),  # Keras'
+        ("on_fit_begin", "on_fit_"),  # a slip
+        ("on_zebra", "another name"),
+    ],
+)
+def test_a_method_that_is_no_event(method, fix):
+    with pytest.raises(train.TrainError, match=rf"`{method}`: [\s\S]*Mine[\s\S]*fix: .*{fix}"):
+        type("Mine", (train.Callback,), {method: lambda self, run: None})
+
+
+def test_an_event_with_other_parameters():
+    with pytest.raises(train.TrainError, match=r"def on_fit_start\(self, trainer, module\)"):
+
+        class Mine(train.Callback):
+            def on_fit_start(self, trainer, module):
+                pass
+
+    class Any(train.Callback):
+        def on_fit_start(self, *details):
+            pass
+
+        def on_log(self, run, row, extra=1):
+            pass
+
+    class Further(Any):
+        def on_log(self, run, row):
+            pass
+
+    assert Any() and Further()

@@ -249,7 +249,11 @@ def test_predictions_are_written_as_they_come(toy, interval):
     if interval != "epoch":
         np.testing.assert_array_equal(np.concatenate([item[2] for item in by_batch]), found)
     assert (written[-1] is found) == (interval != "batch")
-    assert trainer.predict(task, batches, state, collect=False) is None
+    if interval == "batch":
+        assert trainer.predict(task, batches, state, collect=False) is None
+    else:
+        with pytest.raises(train.TrainError, match=r"leave out collect=False"):
+            trainer.predict(task, batches, state, collect=False)
     with pytest.raises(train.TrainError, match="`write_interval`"):
         train.BasePredictionWriter("step")
 

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..arguments import Keywords
+from ..arguments import Keywords, check_events
 from ..history import Row
+from ..metrics import Measured, Metrics
 from ..plan import Plan
-from ..run import Run
+from ..run import Evaluation, Run
 from ..units import Duration
 
 
@@ -18,18 +19,28 @@ class Callback(Keywords):
 
     The loop acts in one order:
 
-    1. `on_setup`; `configure` for the first epoch; the state is made or restored; `on_fit_start`.
+    1. `on_setup`; `configure` for the first epoch; the state is made or restored; `on_fit_start`;
+       of a new run a few batches are validated, of which nobody hears.
     2. At the first batch of an epoch: `configure`, `on_epoch_start`.
     3. After a call of the step: `on_step_end`; validation, if due or requested; a row of the log,
        if due or requested, and `on_log`; `on_epoch_end`, if the epoch ended; the decision to stop,
        and `on_stop`; a checkpoint, if requested; `on_save` for each that is on the disk by now.
     4. `on_exception`, if one ended the run; `on_fit_end`, in reverse order.
 
+    A validation, in a run or by `Trainer.validate`, is `on_validation_start`,
+    `on_validation_batch_end` after each batch, `on_validation_end`; by name where there are several
+    data sets. `Trainer.test` and `predict` have the same three. Methods that are not overridden
+    cost nothing. A method `on_...` of another name would never be called, so it is an error.
+
     Attributes:
       every: when the callback acts, if it does so regularly: calls of several steps end there.
     """
 
     every: Duration | None = None
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        check_events(cls, Callback)
 
     def on_setup(self, run: Run) -> None:
         """Before the state is made: `run.source` may be replaced, lengths may be asked for."""
@@ -65,11 +76,38 @@ class Callback(Keywords):
     def on_fit_end(self, run: Run) -> None:
         """At the very end, also after an error."""
 
-    def on_predict_batch(self, outputs: Any, rows: Any, number: int) -> None:
+    def on_validation_start(self, evaluation: Evaluation) -> None:
+        """Before the first batch; `evaluation.run` is the run, or None outside of one."""
+
+    def on_validation_batch_end(
+        self, evaluation: Evaluation, batch: Any, metrics: Metrics, number: int
+    ) -> None:
+        """After batch `number`, as the data gave it. Reading `metrics` waits for the device."""
+
+    def on_validation_end(self, evaluation: Evaluation, measured: Measured) -> None:
+        """After the last batch, with the metrics of all: {"val/loss": ...}."""
+
+    def on_test_start(self, evaluation: Evaluation) -> None:
+        """As `on_validation_start`, in `Trainer.test`."""
+
+    def on_test_batch_end(
+        self, evaluation: Evaluation, batch: Any, metrics: Metrics, number: int
+    ) -> None:
+        """As `on_validation_batch_end`, in `Trainer.test`."""
+
+    def on_test_end(self, evaluation: Evaluation, measured: Measured) -> None:
+        """As `on_validation_end`, in `Trainer.test`."""
+
+    def on_predict_start(self, evaluation: Evaluation) -> None:
+        """Before the first batch of `Trainer.predict`."""
+
+    def on_predict_batch_end(
+        self, evaluation: Evaluation, outputs: Any, rows: range, number: int
+    ) -> None:
         """After batch `number` of `Trainer.predict`; `rows` are the numbers of its examples."""
 
-    def on_predict_end(self, outputs: Any) -> None:
-        """At the end of `Trainer.predict`, with all outputs."""
+    def on_predict_end(self, evaluation: Evaluation, outputs: Any) -> None:
+        """At the end of `Trainer.predict`, with all outputs, or None with `collect=False`."""
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint should hold of this callback: counters, never settings; JSON only."""

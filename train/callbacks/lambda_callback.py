@@ -12,6 +12,7 @@ from ..units import Duration, Unit, check_duration, is_over
 from .base import Callback
 
 _EVENTS = [name for name in vars(Callback) if name.startswith("on_")]
+_OUTSIDE = "on_validation", "on_test", "on_predict"  # events that there are without a run, too
 
 
 class LambdaCallback(Callback):
@@ -21,7 +22,8 @@ class LambdaCallback(Callback):
       every: call only at multiples of this; a call of several steps ends there.
       after: call only once the run is that far; `before`: only until then.
       only: `run -> bool`: call only if it is true.
-      hooks: methods of `Callback` by name, without `self`.
+      hooks: methods of `Callback` by name, without `self`. The conditions hold for the events of
+        a run, not for those of a validation, test or prediction.
 
     >>> from jaxcore import train
     >>> callback = LambdaCallback(on_log=lambda run, row: print(row["step"]))
@@ -49,7 +51,7 @@ class LambdaCallback(Callback):
             if name not in (*_EVENTS, "configure"):
                 conditions = ["every", "after", "before", "only"]
                 raise unknown_argument("LambdaCallback", name, [*_EVENTS, "configure", *conditions])
-            of_run = name in _EVENTS and not name.startswith("on_predict")
+            of_run = name in _EVENTS and not name.startswith(_OUTSIDE)
             setattr(self, name, functools.partial(self._if_due, hook) if of_run else hook)
 
     def _if_due(self, hook: Callable[..., Any], run: Run, *details: Any) -> None:

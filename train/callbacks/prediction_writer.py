@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..arguments import check_choice
+from ..errors import TrainError, explain
+from ..run import Evaluation
 from .base import Callback
 
 
@@ -36,10 +38,23 @@ class BasePredictionWriter(Callback):
     def write_on_epoch_end(self, outputs: Any) -> None:
         """Write all outputs."""
 
-    def on_predict_batch(self, outputs: Any, rows: Any, number: int) -> None:
+    def on_predict_start(self, evaluation: Evaluation) -> None:
+        if self.write_interval != "batch" and not evaluation.collect:
+            raise TrainError(
+                explain(
+                    f"{type(self).__name__} is to write all outputs, which are not kept.",
+                    got=f"write_interval={self.write_interval!r}, predict(..., collect=False)",
+                    expected="collect=True, or write_interval='batch'",
+                    fix="leave out collect=False.",
+                )
+            )
+
+    def on_predict_batch_end(
+        self, evaluation: Evaluation, outputs: Any, rows: range, number: int
+    ) -> None:
         if self.write_interval != "epoch":
             self.write_on_batch_end(outputs, rows, number)
 
-    def on_predict_end(self, outputs: Any) -> None:
+    def on_predict_end(self, evaluation: Evaluation, outputs: Any) -> None:
         if self.write_interval != "batch":
             self.write_on_epoch_end(outputs)
