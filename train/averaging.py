@@ -57,25 +57,45 @@ class Average:
           step: number of the step, counted from 0.
           ok: whether the step was taken; a skipped one leaves the average as it was.
         """
-        count = now.count.astype(jnp.float32)
-        past = count / (count + 1) if self.decay is None else jnp.float32(self.decay)
-        if self.warmup and self.decay is not None:
-            past = jnp.minimum(past, (1 + count) / (10 + count))
-        past = jnp.where(now.count == 0, 0.0, past)
         due = (step >= self.start) & ((step - self.start) % self.every == 0) & ok
+        first = now.count == 0
 
-        def one(old: Any, new: Any) -> Any:
-            return jnp.where(due, old + (1 - past) * (new.astype(old.dtype) - old), old)
+        def one(old: Any, rest: Any, new: Any) -> tuple[Any, Any]:
+            new, wide = new.astype(old.dtype), rest.astype(old.dtype)
+            add = self._share(now.count.astype(old.dtype)) * ((new - old) - wide) + wide
+            total = jnp.where(first, new, old + add)
+            lost = jnp.where(first, 0, add - (total - old))  # what rounding took, for next time
+            return jnp.where(due, total, old), jnp.where(due, lost.astype(rest.dtype), rest)
 
-        averaged = tree.map(one, now.params, params)
-        return Averaged(averaged, jnp.where(due, now.count + 1, now.count))
+        pairs = tree.map(one, now.params, now.rest, params)
+        averages = tree.map(lambda _, pair: pair[0], params, pairs)
+        rest = tree.map(lambda _, pair: pair[1], params, pairs)
+        return Averaged(averages, jnp.where(due, now.count + 1, now.count), rest)
+
+    def _share(self, count: Any) -> Any:
+        """The weight of the next value after `count` updates: what 1 - decay is in float64."""
+        if self.decay is None:
+            return 1 / (count + 1)
+        share = jnp.asarray(1 - self.decay, count.dtype)
+        return jnp.maximum(share, 9 / (10 + count)) if self.warmup else share
+
+
+_REST = jnp.bfloat16  # eight more bits for the averages: the error of a thousand updates, and less
 
 
 class Averaged(NamedTuple):
-    """The averages (at least float32) of the trained parameters, and the updates made."""
+    """Averages of the trained parameters.
+
+    Attributes:
+      params: the averages, at least float32.
+      count: the updates made.
+      rest: what `params` has no digits for, in bfloat16. Without it the small changes of a slow
+        average would be lost one by one: at decay 0.9999 it would stop before it arrives.
+    """
 
     params: Any
     count: Any
+    rest: Any
 
     @classmethod
     def start(cls, params: Any) -> Averaged:
@@ -84,7 +104,8 @@ class Averaged(NamedTuple):
         def wide(x: Any) -> Any:
             return jnp.array(x, jnp.promote_types(x.dtype, jnp.float32))
 
-        return cls(tree.map(wide, params), jnp.zeros((), jnp.int32))
+        rest = tree.map(lambda x: jnp.zeros(x.shape, _REST), params)
+        return cls(tree.map(wide, params), jnp.zeros((), jnp.int32), rest)
 
     def into(self, params: Any) -> Any:
         """`params` with the averages in place, once there are any."""

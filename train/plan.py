@@ -61,12 +61,19 @@ def carry_over(state: State, task: Task, example: Any) -> State:
     ]
     average = fresh.average
     if average is not None and state.average is not None:
-        # Leaves that were frozen until now have been constant, so they are their own average.
         wanted = [path for path, _ in leaf_paths(average.params)]
-        old, _ = nn.partition(state.average.params, wanted)
-        known = [path for path, _ in leaf_paths(old)]
-        new = nn.partition(average.params, known)[1] if known else average.params
-        average = Averaged(nn.merge(new, old), state.average.count)
+
+        def known(fresh: Any, stored: Any) -> Any:
+            old, _ = nn.partition(stored, wanted)
+            paths = [path for path, _ in leaf_paths(old)]
+            return nn.merge(nn.partition(fresh, paths)[1] if paths else fresh, old)
+
+        # Leaves that were frozen until now have been constant, so they are their own average.
+        average = Averaged(
+            known(average.params, state.average.params),
+            state.average.count,
+            known(average.rest, state.average.rest),
+        )
     return state.replace(
         opt_state=tree.unflatten(tree.structure(fresh.opt_state), leaves),
         average=average,

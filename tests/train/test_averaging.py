@@ -28,26 +28,30 @@ def reference(values, average):
     "average",
     [
         train.Average(0.99),
+        train.Average(0.9999),
         train.Average(0.9, every=3, start=7),
+        train.Average(0.999, every=2, start=500),
         train.Average(None, every=2),
         train.Average(0.999, warmup=True),
     ],
 )
-def test_a_thousand_updates(average):
-    values = np.random.default_rng(0).normal(size=1000).astype(np.float32)
+def test_a_thousand_updates(average, rng):
+    """Of noise, of weights that wander, and of some that settle: as in float64, to the last bit."""
+    noise, wander = rng.normal(size=(2, 1000, 32))
+    settle = 1 - np.exp(-np.arange(1000) / 100)[:, None] * rng.normal(size=32)
+    values = np.concatenate([noise, 1 + wander.cumsum(0) / 100, settle], 1).astype(np.float32)
 
     @jaxcore.jit
     def run(values):
         def one(state, item):
-            return average.update(state, {"w": item[1]}, item[0].astype(jnp.int32)), None
+            return average.update(state, {"w": item[1]}, item[0]), None
 
         start = Averaged.start({"w": values[0]})
-        items = jnp.stack([jnp.arange(1000.0), values], 1)
-        return jaxcore.lax.scan(one, start, items)[0]
+        return jaxcore.lax.scan(one, start, (jnp.arange(1000), values))[0]
 
     mean, count = reference(values, average)
     found = run(values)
-    assert float(found.params["w"]) == pytest.approx(mean, abs=2e-6)
+    np.testing.assert_allclose(found.into({"w": values[0]})["w"], mean, rtol=1e-7, atol=1e-7)
     assert int(found.count) == count
 
 
