@@ -44,8 +44,8 @@ def measure(
             listener(evaluation, batch, metrics[-1], number)
         if len(metrics) == 256:  # a long data set must not hoard buffers
             metrics = [merge_metrics(metrics)]
-    if not metrics:
-        example_batch(source)  # raises, saying that there is no batch
+    if not metrics:  # raises, saying that there is no batch
+        example_batch(source, argument="data" if evaluation.run is None else evaluation.name)
     measured = Measured.of(merge_metrics(metrics) if metrics else {}, f"{evaluation.name}/")
     _tell(callbacks, "end", evaluation, measured)
     return measured

@@ -8,9 +8,13 @@ import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numpy as np
+
 from .data import Source
 from .errors import TrainError, explain
 from .loader_state import from_json, to_json
+from .objective import batch_rows
+from .paths import leaf_paths
 
 
 class BatchIterable:
@@ -117,6 +121,8 @@ def as_source(data: Any, *, argument: str = "data") -> Source:
     arrays = isinstance(data, dict) or hasattr(data, "shape")
     if isinstance(data, tuple):
         arrays = any(hasattr(item, "shape") for item in data)
+    if isinstance(data, list):  # as [x, y]: batches have as many axes, and dtypes, as each other
+        arrays = len({(item.ndim, str(item.dtype)) for item in data if hasattr(item, "ndim")}) > 1
     if arrays or not isinstance(data, Iterable):
         raise TrainError(
             explain(
@@ -133,7 +139,7 @@ def example_batch(source: Source, *, argument: str = "data") -> Any:
     """A batch of `source`, for its shapes; nothing is lost from what it will yield.
 
     Raises:
-      TrainError: there is none.
+      TrainError: there is none, or it does not consist of numbers.
     """
     if isinstance(source, BatchIterable):
         batch = source.example()
@@ -148,4 +154,15 @@ def example_batch(source: Source, *, argument: str = "data") -> Any:
                 fix="pass a list, an ArrayData, or an object whose __iter__ starts afresh.",
             )
         )
+    batch_rows(batch, what=f"first batch of `{argument}`")
+    for path, leaf in leaf_paths(batch):
+        if isinstance(leaf, np.ndarray | str) and np.asarray(leaf).dtype.kind in "OSU":
+            raise TrainError(
+                explain(
+                    f"A batch of `{argument}` has something else than numbers.",
+                    got=f"{path or 'an array'}: {np.asarray(leaf).dtype}",
+                    expected="numbers and booleans",
+                    fix="turn text into numbers first, in `transform` of train.ArrayData, say.",
+                )
+            )
     return batch

@@ -46,13 +46,17 @@ def batch_rows(batch: Any, *, what: str = "batch") -> int:
     ]
     rows = {shape[0] if shape else None for _, shape in shapes}
     if len(rows) != 1 or None in rows:
-        listing = ", ".join(f"{path}: {shape}" for path, shape in shapes) or "no array at all"
+        listing = ", ".join(f"{path}: {shape}" for path, shape in shapes[:8]) or "no array at all"
+        listing += f" and {len(shapes) - 8} more" if len(shapes) > 8 else ""
+        numbers = len(shapes) > 1 and not any(shape for _, shape in shapes)
         raise TrainError(
             explain(
                 f"The arrays of the {what} do not share a first axis.",
                 got=listing,
                 expected="arrays whose first axis is the number of examples",
-                fix="stack the examples of every array along axis 0.",
+                fix="lists are trees of numbers here: write np.asarray(rows)."
+                if numbers
+                else "stack the examples of every array along axis 0.",
             )
         )
     return rows.pop()  # type: ignore[return-value]

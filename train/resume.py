@@ -59,6 +59,18 @@ def checkpoint_to_resume(
             )
         )
     if resume not in ("auto", "never", "overwrite"):
+        if not Path(resume).is_dir():
+            raise TrainError(
+                explain(
+                    "`resume` names a checkpoint that is not there.",
+                    got=repr(str(resume)),
+                    expected="'auto', 'never', 'overwrite', or the folder of a checkpoint",
+                    fix="the newest is resume='auto'; the best is "
+                    "resume=train.best_checkpoint(dir, 'val/loss').",
+                )
+            )
+        if (Path(resume) / "checkpoints").is_dir():  # the directory of a run
+            return latest_checkpoint(Path(resume))
         return Path(resume)
     existing = [] if run_dir is None else list_checkpoints(run_dir)
     if not existing:

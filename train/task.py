@@ -92,6 +92,8 @@ class Task(Keywords):
         for rate in self.lr.values() if isinstance(self.lr, Mapping) else [self.lr]:
             if isinstance(rate, int | float):
                 check_numbers(0, math.inf, lr=rate)
+            elif not (rate is None or callable(rate) or getattr(rate, "ndim", 1) == 0):
+                raise TrainError(_no_rate(rate))
         if not isinstance(self.average, Average | None):
             raise TrainError(
                 explain(
@@ -154,6 +156,15 @@ class Task(Keywords):
                     got=f"modules {sorted(self.model)}",
                     expected="`def init(self, key, batch)` that returns their variables",
                     fix="return train.init_modules(self.model, key, {name: (inputs, ...), ...}).",
+                )
+            )
+        if not hasattr(self.model, "init"):
+            raise TrainError(
+                explain(
+                    "`model` cannot be initialised.",
+                    got=type(self.model).__name__,
+                    expected="an nn.Module, or anything with `init(key, x)` and `apply`",
+                    fix="write the function as the `__call__` of a subclass of nn.Module.",
                 )
             )
         return self.model.init(key, *self.inputs(batch))
@@ -296,6 +307,32 @@ class Task(Keywords):
         report = {f"{prefix}{metric}": value for metric, value in report.items()}
         new = state.replace(variables=variables, opt_state=opt_state, loss_scale=loss_scale)
         return new, report
+
+
+def _no_rate(rate: Any) -> str:
+    return explain(
+        "`lr` is no learning rate.",
+        got=repr(rate),
+        expected="a number, a schedule `count -> rate`, or {glob: either}",
+        fix="write lr=1e-3, lr=train.one_cycle(1e-3), or lr={'encoder/**': 1e-5, '**': 1e-3}.",
+    )
+
+
+def check_task(task: Any) -> None:
+    """Raise `TrainError` unless `task` is a `Task`."""
+    if isinstance(task, Task):
+        return
+    made = f"{task.__name__}(model=..., tx=...)" if isinstance(task, type) else None
+    raise TrainError(
+        explain(
+            "`task` is no train.Task.",
+            got=f"the class {task.__name__}" if made else type(task).__name__,
+            expected="an instance of a subclass of train.Task; the data come after it",
+            fix=f"make one: {made}."
+            if made and issubclass(task, Task)
+            else "write a class with `def loss(self, model, batch, ctx)`, and give it the model.",
+        )
+    )
 
 
 def init_modules(

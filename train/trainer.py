@@ -26,6 +26,8 @@ from .callbacks import (
     ProgressBar,
     SaveOnSignal,
     TerminateOnNaN,
+    check_callbacks,
+    check_monitors,
 )
 from .checkpoint import latest_checkpoint, load_checkpoint
 from .data import Source
@@ -55,7 +57,7 @@ from .run_length import length_of
 from .saving import Saver
 from .state import State
 from .step import init_state, make_eval_step, make_predict_step
-from .task import Task
+from .task import Task, check_task
 from .units import EVERY_EPOCH, Duration, Epochs, Steps, Tokens, Unit, check_duration, is_over
 
 
@@ -155,16 +157,7 @@ class Trainer(Keywords):
         if callbacks is None:
             callbacks = [ProgressBar(), TerminateOnNaN()]
             callbacks += [] if dir is None else [CSVLogger(), ModelCheckpoint(), SaveOnSignal()]
-        for callback in callbacks:
-            if not isinstance(callback, Callback):
-                raise TrainError(
-                    explain(
-                        "`callbacks` has something else in it.",
-                        got=f"{callback!r}",
-                        expected="instances of subclasses of train.Callback",
-                        fix="make an instance: EarlyStopping(), not EarlyStopping.",
-                    )
-                )
+        check_callbacks(callbacks)
         # Loggers hear of a row last, with the columns that other callbacks added to it.
         self.callbacks = sorted(callbacks, key=lambda callback: isinstance(callback, Logger))
         self.seed = seed
@@ -214,6 +207,7 @@ class Trainer(Keywords):
         Raises:
           TrainError: something does not fit together; the message says what and how to mend it.
         """
+        check_task(task)
         check_duration("until", until, fraction=False)
         check_mesh(self.layout)
         if at_least is not None:
@@ -289,6 +283,7 @@ class Trainer(Keywords):
         `data` should not be shuffled: `ArrayData(x, batch_size=256, shuffle=False)`. Callbacks hear
         of every batch; with `collect=False` that is all, and None comes back.
         """
+        check_task(task)
         with prepared(data, "predict") as (data, _):
             evaluation.check_shuffle(data)
             source = as_source(data)
@@ -353,14 +348,18 @@ class Trainer(Keywords):
 
     def _try_validation(self, val: Mapping[str, Source], run: Run) -> None:
         """Validate a few batches, so that a mistake there shows before an epoch of training."""
+        columns: set[str] = set()
         for prefix, source in val.items():
-            if self.num_sanity_val_steps and not getattr(source, "one_shot", False):
-                asked = Evaluation("validation", prefix, run.task, run.state, run)
-                self._measure(asked, limited(source, self.num_sanity_val_steps), ())
+            if not self.num_sanity_val_steps or getattr(source, "one_shot", False):
+                return
+            asked = Evaluation("validation", prefix, run.task, run.state, run)
+            columns |= {*self._measure(asked, limited(source, self.num_sanity_val_steps), ())}
+        check_monitors(self.callbacks, columns)
 
     def _measure_sets(
         self, task: Task, data: Any, state: State, stage: str, prefix: str
     ) -> Measured:
+        check_task(task)
         found = Measured()
         with prepared(data, stage) as (data, _):
             for name, source in sets(data, prefix).items():

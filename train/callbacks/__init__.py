@@ -18,12 +18,14 @@ timer, lambda_callback, prediction_writer, tqdm_progress
 from .accumulation_scheduler import GradientAccumulationScheduler as GradientAccumulationScheduler
 from .backup_and_restore import BackupAndRestore as BackupAndRestore
 from .base import Callback as Callback
+from .base import check_callbacks as check_callbacks
 from .base import listeners as listeners
 from .base import named as named
 from .batch_size_finder import BatchSizeFinder as BatchSizeFinder
 from .batch_size_finder import step_bytes as step_bytes
 from .device_stats_monitor import DeviceStatsMonitor as DeviceStatsMonitor
 from .early_stopping import EarlyStopping as EarlyStopping
+from .early_stopping import check_monitors as check_monitors
 from .finetuning import BackboneFinetuning as BackboneFinetuning
 from .finetuning import BaseFinetuning as BaseFinetuning
 from .lambda_callback import LambdaCallback as LambdaCallback

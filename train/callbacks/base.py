@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..arguments import Keywords, check_events
+from ..errors import TrainError, explain
 from ..history import Row
 from ..metrics import Measured, Metrics
 from ..plan import Plan
@@ -115,6 +116,33 @@ class Callback(Keywords):
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take back what `state` gave."""
+
+
+def check_callbacks(callbacks: Sequence[Callback]) -> None:
+    """Raise `TrainError` unless these are callbacks: instances, in a list."""
+    if isinstance(callbacks, Callback):
+        raise TrainError(
+            explain(
+                "`callbacks` is a single callback.",
+                got=type(callbacks).__name__,
+                expected="a list of callbacks",
+                fix=f"write callbacks=[{type(callbacks).__name__}(...)].",
+            )
+        )
+    for callback in callbacks:
+        if not isinstance(callback, Callback):
+            of_class = isinstance(callback, type) and issubclass(callback, Callback)
+            name = callback.__name__ if of_class else ""
+            raise TrainError(
+                explain(
+                    "`callbacks` has something else in it.",
+                    got=f"the class {name}" if of_class else repr(callback),
+                    expected="instances of subclasses of train.Callback",
+                    fix=f"make an instance: {name}(), not {name}."
+                    if of_class
+                    else "wrap a function: train.LambdaCallback(on_log=function).",
+                )
+            )
 
 
 def listeners(callbacks: Sequence[Callback], event: str) -> Iterator[Callable[..., None]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import math
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from ..arguments import check_choice, check_counts, check_numbers
@@ -117,13 +119,32 @@ def check_mode(mode: str) -> None:
     check_choice(("min", "max"), "say which of two values is better.", mode=mode)
 
 
-def unknown_metric(who: str, monitor: str, row: Row) -> TrainError:
+def unknown_metric(who: str, monitor: str, row: Iterable[str]) -> TrainError:
     """The error for a metric that a row should have and has not."""
+    columns = sorted(set(row) - {"step", "epoch", "seconds"})
+    near = difflib.get_close_matches(monitor.replace("_", "/", 1), columns, 1)
     return TrainError(
         explain(
             f"{who} monitors a metric that is not logged.",
             got=repr(monitor),
-            expected=f"one of {sorted(set(row) - {'step', 'epoch', 'seconds'})}",
-            fix="name a column of the history, or return the metric from the task's loss.",
+            expected=f"one of {columns}",
+            fix=f"did you mean {near[0]!r}?"
+            if near
+            else "name a column of the history, or return the metric from the task's loss.",
         )
     )
+
+
+def check_monitors(callbacks: Iterable[Callback], columns: Collection[str]) -> None:
+    """Raise `TrainError` if a callback monitors a metric of validation that there will not be.
+
+    Args:
+      callbacks: those that have an attribute `monitor` are looked at.
+      columns: what a validation measures.
+    """
+    for callback in callbacks:
+        monitor = getattr(callback, "monitor", None)
+        if not isinstance(monitor, str) or monitor in columns or not columns:
+            continue
+        if monitor.startswith("val/") or monitor.replace("val_", "val/", 1) in columns:
+            raise unknown_metric(type(callback).__name__, monitor, columns)

@@ -39,7 +39,7 @@ class TerminateOnNaN(Callback):
                     got=f"loss {row.get('loss')}, gradient norm {row.get('gradient_norm')}",
                     expected="finite numbers",
                     fix="lower the learning rate, clip (optax.clip_by_global_norm(1.0)), or look "
-                    "for log(0), 0/0 and overflowing exponentials in the loss. The state is the "
-                    "last good one.",
+                    "for log(0), 0/0, overflowing exponentials in the loss, and labels beyond the "
+                    "classes. The state is the last good one.",
                 )
             )
