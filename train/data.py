@@ -14,9 +14,10 @@ import numpy as np
 
 from jaxcore import tree
 
-from .arguments import check_choice
+from .arguments import check_choice, check_counts
 from .errors import TrainError, explain
 from .objective import batch_rows
+from .workers import in_order
 
 
 @runtime_checkable
@@ -42,13 +43,24 @@ class _Cut(ABC):
     seed: int
     remainder: str
     transform: Callable[[Any, np.random.Generator], Any] | None
+    workers: int
 
     @abstractmethod
     def take(self, rows: np.ndarray) -> Any:
         """The batch of the examples with these numbers."""
 
-    def _cut(self, rows: int, batch_size: int, shuffle: bool, seed: int, remainder: str) -> None:
+    def _cut(
+        self,
+        rows: int,
+        batch_size: int,
+        shuffle: bool,
+        seed: int,
+        remainder: str,
+        transform: Callable[[Any, np.random.Generator], Any] | None,
+        workers: int,
+    ) -> None:
         self.rows = rows
+        check_counts(0, workers=workers)
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise TrainError(
                 explain(
@@ -72,6 +84,8 @@ class _Cut(ABC):
         self.shuffle = shuffle
         self.seed = seed
         self.remainder = remainder
+        self.transform = transform
+        self.workers = workers
 
     @property
     def steps_per_epoch(self) -> int:
@@ -105,13 +119,14 @@ class _Cut(ABC):
     def batches(self, epoch: int, start: int = 0) -> Iterator[Any]:
         """The batches of an epoch, from the `start`-th on."""
         order = self.order(epoch)
-        for index in range(start, self.steps_per_epoch):
-            rows = order[index * self.batch_size : (index + 1) * self.batch_size]
-            batch = self.take(rows)
-            if self.transform is not None:
-                rng = np.random.default_rng([self.seed, epoch, index])
-                batch = self.transform(batch, rng)
-            yield batch
+
+        def make(index: int) -> Any:
+            batch = self.take(order[index * self.batch_size : (index + 1) * self.batch_size])
+            if self.transform is None:
+                return batch
+            return self.transform(batch, np.random.default_rng([self.seed, epoch, index]))
+
+        return in_order(make, range(start, self.steps_per_epoch), self.workers)
 
 
 _TAKEN_BYTES = 1 << 18  # of rows looked up at once: less work for each batch, within the cache
@@ -130,6 +145,8 @@ class ArrayData(_Cut):
         of this epoch.
       transform: optional `(batch, rng) -> batch`, for random augmentation on the host. `rng` is a
         `numpy.random.Generator` of (seed, epoch, batch), so augmentation resumes exactly too.
+      workers: threads that look up and transform batches at once, with 0 the one that asks. The
+        batches are the same for any number, also in a run that is resumed with another.
 
     Raises:
       TrainError: no rows, first axes that differ, a batch size that is not positive.
@@ -148,10 +165,11 @@ class ArrayData(_Cut):
         seed: int = 0,
         remainder: str = "pad",
         transform: Callable[[Any, np.random.Generator], Any] | None = None,
+        workers: int = 0,
     ) -> None:
         self.arrays = tree.map(np.asarray, arrays)
-        self._cut(batch_rows(self.arrays, what="data"), batch_size, shuffle, seed, remainder)
-        self.transform = transform
+        rows = batch_rows(self.arrays, what="data")
+        self._cut(rows, batch_size, shuffle, seed, remainder, transform, workers)
 
     def take(self, rows: np.ndarray) -> Any:
         """The batch of the rows with these numbers."""
@@ -163,7 +181,7 @@ class ArrayData(_Cut):
         arrays, structure = tree.flatten(self.arrays)
         each = size * sum(array.nbytes for array in arrays) // self.rows
         count = _TAKEN_BYTES // max(each, 1)
-        if self.transform is not None or count < 2:
+        if self.transform is not None or self.workers or count < 2:
             yield from super().batches(epoch, start)
             return
         order = self.order(epoch)[: self.steps_per_epoch * size]
@@ -194,6 +212,7 @@ class ExampleData(_Cut):
         seed: int = 0,
         remainder: str = "pad",
         transform: Callable[[Any, np.random.Generator], Any] | None = None,
+        workers: int = 0,
     ) -> None:
         if not (hasattr(examples, "__getitem__") and hasattr(examples, "__len__")):
             raise TrainError(
@@ -205,8 +224,7 @@ class ExampleData(_Cut):
                 )
             )
         self.examples = examples
-        self._cut(len(examples), batch_size, shuffle, seed, remainder)
-        self.transform = transform
+        self._cut(len(examples), batch_size, shuffle, seed, remainder, transform, workers)
 
     def take(self, rows: np.ndarray) -> Any:
         """The batch of the examples with these numbers."""

@@ -104,10 +104,30 @@ def _has_state(thing: Any) -> bool:
 
 
 def _set_state(stateful: Any, state: Any) -> None:
-    if hasattr(stateful, "set_state"):
+    """Give an iterator back its state, and make sure that it took it.
+
+    The state of grain's loaders belongs to their number of workers. Given to others, it raises
+    whatever error comes of it, or goes on somewhere else.
+    """
+    try:
+        if not hasattr(stateful, "set_state"):
+            stateful.load_state_dict(state)
+            return
         stateful.set_state(state)
-    else:
-        stateful.load_state_dict(state)
+        taken = stateful.get_state() == state
+        problem = "" if taken else "the iterator then has another state"
+    except Exception as error:
+        problem = f"{type(error).__name__}: {error}"
+    if problem:
+        raise TrainError(
+            explain(
+                "The data's iterator does not take back the state that a checkpoint has of it.",
+                got=problem,
+                expected=f"the {type(stateful).__name__} of the interrupted run",
+                fix="make the loader as it was, with the same number of workers; or give "
+                "train.ExampleData the examples, whose place depends on nothing else.",
+            )
+        )
 
 
 def as_source(data: Any, *, argument: str = "data") -> Source:

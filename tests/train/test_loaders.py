@@ -25,7 +25,7 @@ def grain_iterator(grain):
     return iter(rows.repeat().to_iter_dataset().batch(BATCH))
 
 
-def grain_loader(grain):
+def grain_loader(grain, workers=0):
     class Rows:
         def __len__(self):
             return ROWS
@@ -41,7 +41,9 @@ def grain_loader(grain):
         shard_options=grain.sharding.NoSharding(),
     )  # fmt: skip
     batch = grain.transforms.Batch(batch_size=BATCH)
-    return grain.DataLoader(data_source=Rows(), sampler=sampler, operations=[batch], worker_count=0)
+    return grain.DataLoader(
+        data_source=Rows(), sampler=sampler, operations=[batch], worker_count=workers
+    )
 
 
 def hugging_face_stream(datasets):
@@ -114,6 +116,46 @@ def test_a_state_with_tensors_goes_through_json(toy):
     assert taken(again, 0, 2, 3) == whole[2:]
     with pytest.raises(train.TrainError, match=r"got: +Odd at '/rng/1'"):
         to_json({"rng": [0, Odd(torch)]})
+
+
+def test_a_state_that_is_not_taken_back_is_refused():
+    class Forgetful:
+        """Goes on from the multiple of `workers` below its place, as if nothing were wrong."""
+
+        def __init__(self, workers):
+            self.workers, self.place = workers, 0
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            self.place += 1
+            return {"i": np.arange(BATCH) + self.place}
+
+        def get_state(self):
+            return {"place": self.place}
+
+        def set_state(self, state):
+            self.place = state["place"] // self.workers * self.workers
+
+    state = taken(as_source(Forgetful(1)), 0, 0, 3)[-1][-1]
+    same = as_source(Forgetful(1))
+    same.restore(state)
+    assert taken(same, 0, 3, 1)[0][0] == [4, 5, 6, 7]
+    for loader, words in ((Forgetful(2), "has another state"), (Forgetful(0), "ZeroDivisionError")):
+        source = as_source(loader)
+        source.restore(state)
+        with pytest.raises(train.TrainError, match=rf"take back the state[\s\S]*{words}"):
+            taken(source, 0, 3, 1)
+
+
+def test_the_state_of_a_loader_of_grain_belongs_to_its_workers():
+    grain = pytest.importorskip("grain")
+    state = taken(as_source(grain_loader(grain)), 0, 0, 2)[-1][-1]
+    more = as_source(grain_loader(grain, workers=2))
+    more.restore(json.loads(json.dumps(state)))
+    with pytest.raises(train.TrainError, match=r"[Ww]orker count[\s\S]*number of workers"):
+        taken(more, 0, 2, 1)
 
 
 def test_epochs_of_a_stream_are_shuffled_anew():

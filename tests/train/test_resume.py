@@ -10,13 +10,13 @@ from jaxcore import train
 class StopAt(train.Callback):
     """Ends a run after a step, as a machine that is taken away would."""
 
-    def __init__(self, step):
-        self.step = step
+    def __init__(self, step, now=False):
+        self.step, self.now = step, now
 
     def on_step_end(self, run):
         if run.step == self.step:
             run.request_save()
-            run.request_stop("taken away")
+            run.request_stop("taken away", now=self.now)
 
 
 def settings(toy, run_dir, *callbacks):
@@ -54,6 +54,18 @@ def test_resuming_anywhere_is_bitwise_the_uninterrupted_run(toy, tmp_path, every
     assert second.stop_reason == "reached 2 epochs"
     toy.equal(second.state, whole.state)
     assert second.history["val/loss"] == whole.history["val/loss"]
+
+
+def test_workers_and_batches_read_ahead_may_change_between_the_parts(toy, tmp_path, everything):
+    """2, 3 and 0 threads, in the middle of epochs: the same rows, augmented alike, and bits."""
+    task, data, whole = everything
+    for stop, ahead in ((4, 2), (10, 3), (None, 0)):
+        trainer = settings(toy, tmp_path, StopAt(stop, now=True))
+        trainer.prefetch = ahead
+        again = toy.data(transform=data.transform, workers=ahead)
+        last = trainer.fit(task, again, until=train.Epochs(2), val=toy.data(shuffle=False))
+    toy.equal(last.state, whole.state)
+    assert last.history["loss"] == whole.history["loss"]
 
 
 def test_a_list_resumed_at_its_short_batch(toy, tmp_path):
