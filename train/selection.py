@@ -7,7 +7,7 @@ from typing import Any
 
 import jaxcore
 import jaxcore.numpy as jnp
-from jaxcore import tree
+from jaxcore import lax, tree
 from jaxcore.trace import eval_program
 
 
@@ -18,6 +18,10 @@ def updated_where(keep: Any, fun: Callable[..., tuple[Any, Any]], old: Any, *arg
     it. Where `keep` is True that changes nothing, and where it is False only `rest`. But then
     nothing reads an old value after its successor, which can so be written to the same memory;
     with a choice at the end XLA would first copy what is donated.
+
+    Small values are chosen a few at a time. If all of them waited for `keep` alone, XLA on a CPU
+    would hand them to its threads as soon as it is known, at several times the cost of computing
+    them.
 
     Args:
       keep: bool scalar.
@@ -35,14 +39,23 @@ def updated_where(keep: Any, fun: Callable[..., tuple[Any, Any]], old: Any, *arg
     kept: dict[Any, Any] = {}
     tree.map(kept.setdefault, variables, old)
 
+    small: list[Any] = []
+    gate = keep
+
     def choose(variable: Any, value: Any) -> Any:
+        nonlocal gate
         if variable not in kept:
             return value
-        chosen = jnp.where(keep, value, kept[variable])
-        if jaxcore.typeof(chosen) == jaxcore.typeof(value):
-            chosen_early.add(variable)
-            return chosen
-        return value
+        is_small = 0 < value.size <= _SMALL
+        chosen = jnp.where(gate if is_small else keep, value, kept[variable])
+        if jaxcore.typeof(chosen) != jaxcore.typeof(value):
+            return value
+        chosen_early.add(variable)
+        if is_small:
+            small.append(chosen)
+            if len(small) % _AT_ONCE == 0:
+                gate = _after(chosen, keep)
+        return chosen
 
     def finish(variable: Any, value: Any, last: Any) -> Any:
         early = variable in chosen_early and kept[variable] is last
@@ -52,3 +65,16 @@ def updated_where(keep: Any, fun: Callable[..., tuple[Any, Any]], old: Any, *arg
     results = eval_program(program, [*traced.consts, *tree.leaves(args)], choose)
     new, rest = tree.unflatten(traced.out_tree, results)
     return tree.map(finish, variables, new, old), rest
+
+
+_SMALL = 4096  # entries that are computed faster than another thread is woken
+_AT_ONCE = 4  # small values that may be ready together; XLA shares out more than 8
+
+
+def _after(value: Any, keep: Any) -> Any:
+    """`keep`, but not known before `value`: no whole number is below the least one."""
+    if not jnp.issubdtype(value.dtype, jnp.number) or jnp.iscomplexobj(value):
+        return keep
+    whole = jnp.dtype(f"int{8 * value.dtype.itemsize}")
+    bits = lax.bitcast_convert_type(value.ravel()[0], whole)
+    return keep & (bits >= jnp.iinfo(whole).min)

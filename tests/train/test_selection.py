@@ -38,6 +38,29 @@ def test_it_is_a_choice_at_the_end(keep):
         assert float(norm) == pytest.approx(float(whole), rel=1e-6)
 
 
+def test_small_values_do_not_all_wait_for_the_same():
+    def halves(old):
+        return [x / 2 for x in old], None
+
+    def update(keep, old):
+        return updated_where(keep, halves, old, old)[0]
+
+    waiting = []
+    for size in (5, 5000):
+        old = [jnp.full(size, float(i)) for i in range(10)]
+        program = jaxcore.jit(update).trace(True, old).program
+        choices = [e for e in program.equations if e.primitive.name == "select_n"]
+        assert len(choices) == 10
+        waiting.append(
+            max(sum(e.inputs[0] is other.inputs[0] for e in choices) for other in choices)
+        )
+    assert waiting == [4, 10]
+    odd = [jnp.zeros(0), jnp.ones(3, bool), jnp.ones(2, jnp.complex64), *jnp.arange(9)]
+    same = jaxcore.jit(lambda keep: updated_where(keep, lambda old: (old, None), odd, odd)[0])
+    for x, y in zip(same(False), odd, strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
 def test_memory_that_is_given_is_written_without_a_copy():
     def update(keep, old, grads):
         return updated_where(keep, lambda *args: step(*args), old, old, grads)[0][:2]
