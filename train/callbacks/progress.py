@@ -29,7 +29,8 @@ class ProgressBar(Callback):
     """A bar with the loss, the learning rate and the speed; plain lines where there is no terminal.
 
     Args:
-      refresh: seconds between two updates of the bar.
+      refresh: least seconds between two updates of the bar, which take a hundredth of the time at
+        most.
     """
 
     def __init__(self, refresh: float = 0.1) -> None:
@@ -37,13 +38,14 @@ class ProgressBar(Callback):
         self.refresh = refresh
         self._progress: Progress | None = None
         self._numbers = ""
-        self._began = self._drawn = 0.0
+        self._began = self._next = 0.0
         self._first_step = -1
 
     def on_fit_start(self, run: Run) -> None:
         if run.resumed_from is not None:
             run.console.print(f"resumed from {run.resumed_from} (step {run.step})", soft_wrap=True)
         self._began, self._first_step, self._numbers = time.perf_counter(), run.step, ""
+        self._next = 0.0
         self._progress = None
         if run.console.is_terminal:
             self._progress = Progress(
@@ -65,9 +67,10 @@ class ProgressBar(Callback):
         if run.step == self._first_step + 1:
             seconds = now - self._began
             self._say(run, f"first step, with tracing and compiling: {seconds:.1f} s")
-        if self._progress is not None and now - self._drawn > self.refresh:
-            self._drawn = now
+        if self._progress is not None and now > self._next:
             self._draw(run)
+            drawn = time.perf_counter()
+            self._next = drawn + max(self.refresh, 100 * (drawn - now))
 
     def on_log(self, run: Run, row: Row) -> None:
         self._numbers = numbers_of(row)

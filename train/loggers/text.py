@@ -30,6 +30,7 @@ class CSVLogger(Logger):
         self._history = History()
         self._columns: list[str] = []
         self._target: Path | None = None
+        self._file: IO[str] | None = None
 
     def open(self, run: Run, rows: Sequence[Row]) -> None:
         self._target = target(run, self.path, "metrics.csv", "CSVLogger")
@@ -43,11 +44,19 @@ class CSVLogger(Logger):
         if not set(row) <= set(self._columns):
             self._rewrite()
             return
-        with open(self._target, "a", newline="", encoding="utf-8") as file:
-            csv.DictWriter(file, self._columns).writerow(row)
+        if self._file is None:
+            self._file = self._target.open("a", newline="", encoding="utf-8")
+        csv.DictWriter(self._file, self._columns).writerow(row)
+        self._file.flush()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     def _rewrite(self) -> None:
         assert self._target is not None
+        self.close()
         self._columns = self._history.names
         temporary = self._target.with_name(f".{self._target.name}.tmp")
         self._history.to_csv(temporary)
