@@ -12,6 +12,7 @@ from jaxcore import random, tree
 from .data import Source
 from .feed import Padder
 from .model import Context, Model
+from .objective import batch_rows
 from .precision import Precision
 from .state import State
 from .task import Task
@@ -40,7 +41,7 @@ def update_batch_stats(task: Task, state: State, source: Source) -> State:
                 precision=Precision.of(task.precision),
             )  # fmt: skip
             key = random.fold_in(state.key, state.step)
-            task.loss(model, batch, Context(train=True, step=state.step, key=key))
+            task.loss(model, batch, Context(True, state.step, key, batch_rows(batch)))
             return model.variables["batch_stats"]
 
         zero, ones = after(0.0), after(1.0)
@@ -52,7 +53,7 @@ def update_batch_stats(task: Task, state: State, source: Source) -> State:
     count = 0
     for batch in source.batches(0):
         padded = padder(batch)
-        if padded.rows < len(padded.mask) and count:
+        if count and not padded.full:
             continue
         found = tree.map(lambda x: np.asarray(x, np.float64), one(state, padded.batch))
         total = found if total is None else tree.map(np.add, total, found)

@@ -93,6 +93,11 @@ class _Cut(ABC):
         whole, rest = divmod(self.rows, self.batch_size)
         return whole + (rest > 0 and self.remainder == "pad")
 
+    @property
+    def may_be_short(self) -> bool:
+        """Whether the last batch of an epoch has fewer rows than the others."""
+        return self.remainder == "pad" and self.rows % self.batch_size > 0
+
     def __len__(self) -> int:
         return self.steps_per_epoch
 

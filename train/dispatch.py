@@ -106,14 +106,15 @@ class Dispatcher:
     def __call__(self, state: State, items: list[Feed]) -> tuple[State, Packed]:
         """Make the steps of `items` in one call."""
         if len(items) == 1:
-            batch, mask, rows = items[0].batch
-            full = rows == len(mask)
+            batch, mask, _ = items[0].batch
+            full = items[0].batch.full
         else:
             pieces = [item.batch for item in items]
             batch = tree.map(lambda *leaves: np.stack(leaves), *(p.batch for p in pieces))
-            full = all(p.rows == len(p.mask) for p in pieces)
-            mask = np.stack([p.mask for p in pieces])
-            if full:  # always the same array, which is put on the device once
+            full = all(p.full for p in pieces)
+            masks = [p.mask for p in pieces if p.mask is not None]
+            mask = np.stack(masks) if masks else None
+            if full and mask is not None:  # always the same array, put on the device once
                 mask = self._whole.setdefault(mask.shape, mask)
         if self._layout is not None:
             batch, mask = self._layout.put_batch(batch, mask, len(items) > 1)

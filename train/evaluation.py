@@ -38,8 +38,7 @@ def measure(
     _tell(callbacks, "start", evaluation)
     for number, batch in enumerate(source.batches(0)):
         padded = padder(batch)
-        full = padded.rows == len(padded.mask)
-        metrics.append(step(evaluation.state, *put(padded.batch, padded.mask), full))
+        metrics.append(step(evaluation.state, *put(padded.batch, padded.mask), padded.full))
         for listener in heard:
             listener(evaluation, batch, metrics[-1], number)
         if len(metrics) == 256:  # a long data set must not hoard buffers

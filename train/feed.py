@@ -81,16 +81,21 @@ def feed(
 
 
 class Padded(NamedTuple):
-    """A batch of full length, which rows are real, and how many."""
+    """A batch of full length, which rows are real (None: always all), and how many."""
 
     batch: Any
-    mask: np.ndarray
+    mask: np.ndarray | None
     rows: int
+
+    @property
+    def full(self) -> bool:
+        """Whether no row is padding."""
+        return self.mask is None or self.rows == len(self.mask)
 
     @property
     def real(self) -> Any:
         """The batch without its padding."""
-        return self.batch if self.rows == len(self.mask) else _first(self.batch, self.rows)
+        return self.batch if self.full else _first(self.batch, self.rows)
 
 
 class Padder:
@@ -98,6 +103,8 @@ class Padder:
 
     A short batch is filled with copies of its own rows, which keep every value finite; the mask
     takes them out of the objective. Axes that `buckets` names are filled up with its value.
+
+    Where no batch `may_be_short`, there is no mask, and a step need not multiply by it.
     """
 
     def __init__(
@@ -105,12 +112,14 @@ class Padder:
         rows: int | None = None,
         buckets: BatchBuckets | None = None,
         multiple: int = 1,
+        may_be_short: bool = True,
     ) -> None:
+        self._may_be_short = may_be_short
         self._multiple = multiple
         self.rows = None if rows is None else -(-rows // multiple) * multiple
         self._buckets = buckets
         self._form: Any = None
-        self._full: tuple[Any, np.ndarray] | None = None  # what a full batch is, and its mask
+        self._full: tuple[Any, np.ndarray | None] | None = None  # a full batch, and its mask
 
     def __call__(self, batch: Any) -> Padded:
         leaves, structure = tree.flatten(batch)
@@ -122,7 +131,7 @@ class Padder:
             leaves = tree.leaves(batch)
         exact = structure, [(leaf.shape, leaf.dtype) for leaf in leaves]
         if self._full is not None and exact == self._full[0]:  # nearly every batch of a run
-            return Padded(batch, self._full[1], len(self._full[1]))
+            return Padded(batch, self._full[1], leaves[0].shape[0])
         rows = batch_rows(batch)
         if self.rows is None:
             self.rows = -(-rows // self._multiple) * self._multiple
@@ -139,8 +148,9 @@ class Padder:
                     "number of rows may be smaller, and what Trainer(buckets=...) names may vary.",
                 )
             )
-        mask = np.arange(self.rows) < rows
-        if rows == self.rows:
+        short = rows < self.rows
+        mask = np.arange(self.rows) < rows if short or self._may_be_short else None
+        if not short:
             self._full = exact, mask
         else:
             fill = np.arange(self.rows) % rows

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jaxcore
+import jaxcore.numpy as jnp
 from jaxcore import nn, random
 
 from .errors import TrainError, explain
@@ -20,21 +21,25 @@ class Context:
       train: True in a training step, False in validation, test and prediction.
       step: int32 scalar, the number of steps done before this one.
       key: a PRNG key of this step (and micro-batch) for the loss's own randomness.
+      rows: how many rows the batch has, padding included.
       masked: whether nothing is padding, or `mask` was looked at.
     """
 
-    def __init__(self, train: bool, step: Any, key: Any, mask: Any | None = None) -> None:
+    def __init__(
+        self, train: bool, step: Any, key: Any, rows: int, mask: Any | None = None
+    ) -> None:
         self.train = train
         self.step = step
         self.key = key
+        self.rows = rows
         self.masked = mask is None
         self._mask = mask
 
     @property
-    def mask(self) -> Any | None:
-        """None, or (rows,) bool, False on rows that only fill up a short batch."""
+    def mask(self) -> Any:
+        """(rows,) bool, False on rows that only fill up a short batch."""
         self.masked = True
-        return self._mask
+        return jnp.ones(self.rows, bool) if self._mask is None else self._mask
 
 
 class Model:

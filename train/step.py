@@ -163,7 +163,7 @@ def make_eval_step(task: Task) -> Callable[..., dict[str, Metric]]:
     owner = f"{type(task).__name__}.evaluate"
 
     def evaluate(state: State, batch: Any, mask: Any) -> dict[str, Metric]:
-        model, ctx = _for_evaluation(task, state, mask)
+        model, ctx = _for_evaluation(task, state, batch, mask)
         result = task.evaluate(model, batch, ctx)
         loss, metrics = reduce_loss(
             result, rows=batch_rows(batch), mask=mask, owner=owner, masked=ctx.masked
@@ -196,7 +196,7 @@ def make_predict_step(task: Task) -> Callable[..., Any]:
     """Compile `outputs = step(state, batch)`: the task's `predict`."""
 
     def predict(state: State, batch: Any, mask: Any) -> Any:
-        model, ctx = _for_evaluation(task, state, mask)
+        model, ctx = _for_evaluation(task, state, batch, mask)
         outputs = task.predict(model, batch, ctx)
         rows = batch_rows(batch)
         for leaf in tree.leaves(outputs):
@@ -219,7 +219,7 @@ def make_predict_step(task: Task) -> Callable[..., Any]:
     return predict_step
 
 
-def _for_evaluation(task: Task, state: State, mask: Any) -> tuple[Model, Context]:
+def _for_evaluation(task: Task, state: State, batch: Any, mask: Any) -> tuple[Model, Context]:
     key = random.fold_in(state.key, state.step)
     model = Model(task.model, state.eval_variables, precision=Precision.of(task.precision))
-    return model, Context(train=False, step=state.step, key=key, mask=mask)
+    return model, Context(False, state.step, key, batch_rows(batch), mask)

@@ -234,8 +234,10 @@ class Task(Keywords):
           "loss_scale" and "update_norm" where there are such, "skipped", and the loss's own.
         """
         optimizer, precision = self.optimizer, Precision.of(self.precision)
-        # float16 ends at 65504: the scale belongs to the mean, so the sum's is smaller.
-        scale = None if state.loss_scale is None else state.loss_scale.scale / batch_rows(batch)
+        scale = None if state.loss_scale is None else state.loss_scale.scale
+        if scale is not None and accumulate > 1:
+            # float16 ends at 65504: the scale belongs to the mean, so the sum's is smaller.
+            scale = scale / batch_rows(batch)
         active, held = optimizer.split(state.params, groups)
         collections = {c: v for c, v in state.variables.items() if c != "params"}
         key = random.fold_in(state.key, state.step)
@@ -247,7 +249,7 @@ class Task(Keywords):
             variables = {"params": optimizer.join(active, held), **collections}
             model_key, loss_key = random.fold_in(key, 0), random.fold_in(key, 1)
             model = Model(self.model, variables, train=True, key=model_key, precision=precision)
-            ctx = Context(train=True, step=state.step, key=loss_key, mask=mask)
+            ctx = Context(True, state.step, loss_key, batch_rows(piece), mask)
             result = loss(model, piece, ctx)
             value, metrics = reduce_loss(
                 result,
@@ -259,8 +261,14 @@ class Task(Keywords):
             )
             weight = lax.stop_gradient(value.weight)
             written = {c: v for c, v in model.variables.items() if c != "params"}
-            scaled = value.total if scale is None else value.total * scale
+            # Of one piece the mean itself is differentiated, which spares a pass over the gradient.
+            objective = value.total if accumulate > 1 else value.total / divisor_of(weight)
+            scaled = objective if scale is None else objective * scale
             return scaled, (Mean(value.total, weight), metrics, written)
+
+        def divisor_of(weight: Any) -> Any:
+            # An empty batch (all rows masked) has weight 0; it must change nothing.
+            return jnp.maximum(weight, 1e-30)
 
         gradient = jaxcore.value_and_grad(total, has_aux=True)
 
@@ -273,10 +281,12 @@ class Task(Keywords):
                 gradient, active, collections, batch, mask, key, accumulate
             )
 
-        # An empty batch (all rows masked) has weight 0; it must change nothing, not divide by it.
-        divisor = jnp.maximum(mean.weight, 1e-30)
-        unscaled = divisor if scale is None else divisor * scale
-        grads = tree.map(lambda g: g / unscaled.astype(g.dtype), grads)
+        divisor = divisor_of(mean.weight)
+        unscaled = divisor if accumulate > 1 else None
+        if scale is not None:
+            unscaled = scale if unscaled is None else unscaled * scale
+        if unscaled is not None:
+            grads = tree.map(lambda g: g / unscaled.astype(g.dtype), grads)
         norm = global_norm(grads)
         finite = jnp.isfinite(norm) & jnp.isfinite(mean.total)
         value = mean.total / divisor

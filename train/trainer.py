@@ -243,7 +243,7 @@ class Trainer(Keywords):
             pending = self._begin(run, first, callbacks, resume, state)
             # The example's rows: a resumed run may begin with the short batch.
             rows = getattr(source, "batch_size", None) or batch_rows(run.example)
-            padder = self._padder(rows)
+            padder = self._padder(rows, getattr(source, "may_be_short", True))
             counted = task.tokens if run.counts_tokens else None
             items = prefetch(feed(source, run.epoch, run.batch, padder, counted), self.prefetch)
             loop = Loop(
@@ -343,8 +343,9 @@ class Trainer(Keywords):
     def _put(self, batch: Any, mask: Any) -> tuple[Any, Any]:
         return (batch, mask) if self.layout is None else self.layout.put_batch(batch, mask)
 
-    def _padder(self, rows: int | None) -> Padder:
-        return Padder(rows, self.buckets, 1 if self.layout is None else self.layout.parts)
+    def _padder(self, rows: int | None, may_be_short: bool = True) -> Padder:
+        parts = 1 if self.layout is None else self.layout.parts
+        return Padder(rows, self.buckets, parts, may_be_short)
 
     def _try_validation(self, val: Mapping[str, Source], run: Run) -> None:
         """Validate a few batches, so that a mistake there shows before an epoch of training."""

@@ -158,7 +158,19 @@ def test_padding_repeats_the_rows_that_there_are():
     padded = Padder(5)({"x": np.array([[1], [2]])})
     assert padded.batch["x"].tolist() == [[1], [2], [1], [2], [1]]
     assert padded.mask.tolist() == [True, True, False, False, False]
-    assert padded.rows == 2
+    assert padded.rows == 2 and not padded.full
+
+
+def test_where_no_batch_is_short_there_is_no_mask():
+    even, uneven = (train.ArrayData(np.zeros(n), batch_size=4) for n in (8, 9))
+    assert uneven.may_be_short and not even.may_be_short
+    assert not train.ArrayData(np.zeros(9), batch_size=4, remainder="drop").may_be_short
+    padder = Padder(4, may_be_short=False)
+    for batch in even:
+        padded = padder(batch)
+        assert padded.mask is None and padded.full and padded.real is padded.batch
+    assert padder(np.zeros(3)).mask.tolist() == [True, True, True, False]  # of a source that lies
+    assert Padder(6, may_be_short=False)(np.zeros(4)).mask.sum() == 4  # of devices that need 6
 
 
 @pytest.mark.parametrize(

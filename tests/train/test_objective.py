@@ -97,7 +97,7 @@ def test_a_state_made_without_looking_at_the_mask_is_refused():
     reduce_loss((VALUES, {"acc": state}), mask=None, **arguments)
     with pytest.raises(train.ScalarLossError, match=r"'acc' that counts rows[\s\S]*ctx.mask\)"):
         reduce_loss((VALUES, {"acc": state}), mask=MASK, **arguments)
-    ctx = train.Context(train=True, step=0, key=None, mask=MASK)
+    ctx = train.Context(train=True, step=0, key=None, rows=len(MASK), mask=MASK)
     assert not ctx.masked and ctx.mask is MASK and ctx.masked
 
 
