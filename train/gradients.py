@@ -68,16 +68,16 @@ def clip(grads: Any, norm: Any, *, to_norm: float | None, to_value: float | None
 
 
 def global_norm(grads: Any) -> Any:
-    """The Euclidean norm over all leaves, as a float32 scalar.
+    """The Euclidean norm over all leaves, as a scalar that is float32 at least.
 
     >>> float(global_norm({"a": jnp.array([3.0]), "b": jnp.array([4.0])}))
     5.0
     """
     together: dict[Any, list[Any]] = {}
     for number, leaf in enumerate(tree.leaves(grads)):
-        square = jnp.square(leaf.astype(jnp.float32))
+        square = jnp.square(leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32)))
         alone = number if square.size > _SMALL else None
-        together.setdefault((square.shape, alone), []).append(square)
+        together.setdefault((square.shape, square.dtype, alone), []).append(square)
     sums = [one for squares in together.values() for one in _sums(squares)]
     return jnp.sqrt(sum(sums, jnp.zeros((), jnp.float32)))
 
@@ -89,7 +89,7 @@ def _sums(arrays: list[Any]) -> Sequence[Any]:
     """The sum of each array; of several, which have one shape, in a single operation."""
     if len(arrays) == 1:
         return [jnp.sum(arrays[0])]
-    zeros = [np.float32(0)] * len(arrays)
+    zeros = [np.zeros((), arrays[0].dtype)] * len(arrays)
     return lax.reduce(arrays, zeros, _add, tuple(range(arrays[0].ndim)))
 
 
