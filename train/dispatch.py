@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import jaxcore.numpy as jnp
 from jaxcore import tree
 
 from .errors import ScalarLossError
-from .feed import Feed
+from .feed import Feed, Padded
 from .layout import Layout
 from .packed import Packed, pack
 from .plan import Plan
@@ -64,6 +64,8 @@ class Dispatcher:
         self.steps_per_call = steps_per_call
         self._layout = layout
         self._queue: deque[Feed] = deque()
+        self._stacked: _Stacked | None = None  # what is in the queue, for one call
+        self._failure: Exception | None = None  # of the batch after those in the queue
         self._plans: list[tuple[Plan, dict[int, Masking]]] = []
         self._plan: Plan | None = None
         self._whole: dict[tuple[int, ...], np.ndarray] = {}  # masks of full batches, by shape
@@ -84,20 +86,34 @@ class Dispatcher:
         if close is not None:
             close()
 
+    def prepare(self, wanted: int | None) -> None:
+        """Cut several batches for the next call while the device works; `take` tells of errors."""
+        count, queue = self.steps_per_call, self._queue
+        if count == 1 or queue or (wanted is not None and wanted < count):
+            return
+        try:
+            while len(queue) < count and not (queue and queue[-1].last):
+                queue.append(next(self._feed))
+        except Exception as error:
+            self._failure = error
+        self._stacked = _stack([item.batch for item in queue]) if len(queue) == count else None
+
     def take(self, wanted: int | None) -> list[Feed]:
         """The batches of the next call: one, or `steps_per_call` if `wanted` allows as many.
 
         An epoch's last batch is the last of its call.
         """
-        count = self.steps_per_call
-        if count > 1 and not self._queue and (wanted is None or wanted >= count):
-            while len(self._queue) < count and not (self._queue and self._queue[-1].last):
-                self._queue.append(next(self._feed))
-            if len(self._queue) == count and _alike(self._queue):
-                items = list(self._queue)
-                self._queue.clear()
-                return items
-        return [self._queue.popleft() if self._queue else next(self._feed)]
+        self.prepare(wanted)
+        if self._stacked is not None and (wanted is None or wanted >= self.steps_per_call):
+            items = list(self._queue)
+            self._queue.clear()
+            return items
+        self._stacked = None
+        if self._queue:
+            return [self._queue.popleft()]
+        if self._failure is not None:
+            raise self._failure
+        return [next(self._feed)]
 
     def has(self, count: int) -> bool:
         """Whether a call of so many steps has been made under the current plan, and so compiled."""
@@ -109,11 +125,9 @@ class Dispatcher:
             batch, mask, _ = items[0].batch
             full = items[0].batch.full
         else:
-            pieces = [item.batch for item in items]
-            batch = tree.map(lambda *leaves: np.stack(leaves), *(p.batch for p in pieces))
-            full = all(p.full for p in pieces)
-            masks = [p.mask for p in pieces if p.mask is not None]
-            mask = np.stack(masks) if masks else None
+            assert self._stacked is not None
+            batch, mask, full = self._stacked
+            self._stacked = None
             if full and mask is not None:  # always the same array, put on the device once
                 mask = self._whole.setdefault(mask.shape, mask)
         if self._layout is not None:
@@ -135,6 +149,21 @@ class Dispatcher:
         return Masking(compile_step(task, accumulate, steps_per_call, True, placed, pack))
 
 
-def _alike(items: Iterable[Feed]) -> bool:
-    """Whether the batches have the same shapes; buckets may be of several sizes."""
-    return len({tuple(leaf.shape for leaf in tree.leaves(item.batch.batch)) for item in items}) == 1
+_Stacked = tuple[Any, np.ndarray | None, bool]
+
+
+def _stack(pieces: Sequence[Padded]) -> _Stacked | None:
+    """Batches and masks on a new first axis, and whether all are full.
+
+    None if their shapes differ: buckets may be of several sizes.
+    """
+    structure = tree.structure(pieces[0].batch)
+    columns = [*zip(*(tree.leaves(piece.batch) for piece in pieces), strict=True)]
+    if any(len({leaf.shape for leaf in column}) > 1 for column in columns):
+        return None
+    batch = tree.unflatten(structure, [np.stack(column) for column in columns])
+    full = all(piece.full for piece in pieces)
+    if full and pieces[0].mask is None:
+        return batch, None, True
+    masks = [np.ones(p.rows, bool) if p.mask is None else p.mask for p in pieces]
+    return batch, np.stack(masks), full

@@ -119,19 +119,21 @@ class Padder:
         self.rows = None if rows is None else -(-rows // multiple) * multiple
         self._buckets = buckets
         self._form: Any = None
-        self._full: tuple[Any, np.ndarray | None] | None = None  # a full batch, and its mask
+        self._usual: Any = None  # what a full batch is
+        self._whole: np.ndarray | None = None  # the mask of full batches, always the same
 
     def __call__(self, batch: Any) -> Padded:
         leaves, structure = tree.flatten(batch)
-        if not all(type(leaf) is np.ndarray for leaf in leaves):
+        forms = [(leaf.shape, leaf.dtype) if type(leaf) is np.ndarray else None for leaf in leaves]
+        exact = structure, forms
+        if exact == self._usual:  # nearly every batch of a run
+            return Padded(batch, self._whole, len(leaves[0]))
+        if None in forms:
             batch = tree.unflatten(structure, [_as_array(leaf) for leaf in leaves])
             leaves = tree.leaves(batch)
         if self._buckets is not None:
             batch = self._buckets.fill(batch)
             leaves = tree.leaves(batch)
-        exact = structure, [(leaf.shape, leaf.dtype) for leaf in leaves]
-        if self._full is not None and exact == self._full[0]:  # nearly every batch of a run
-            return Padded(batch, self._full[1], leaves[0].shape[0])
         rows = batch_rows(batch)
         if self.rows is None:
             self.rows = -(-rows // self._multiple) * self._multiple
@@ -148,14 +150,15 @@ class Padder:
                     "number of rows may be smaller, and what Trainer(buckets=...) names may vary.",
                 )
             )
-        short = rows < self.rows
-        mask = np.arange(self.rows) < rows if short or self._may_be_short else None
-        if not short:
-            self._full = exact, mask
-        else:
+        if rows < self.rows:
             fill = np.arange(self.rows) % rows
             batch = tree.map(lambda x: x[fill], batch)
-        return Padded(batch, mask, rows)
+            return Padded(batch, np.arange(self.rows) < rows, rows)
+        if self._whole is None and self._may_be_short:
+            self._whole = np.ones(rows, bool)
+        if self._buckets is None and None not in forms:
+            self._usual = exact
+        return Padded(batch, self._whole, rows)
 
     def _form_of(self, batch: Any) -> Any:
         leaves = tree.leaves(batch)

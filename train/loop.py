@@ -97,7 +97,7 @@ class Loop:
 
                 run.before = run.position
                 with phases("data"):
-                    items = step.take(self._wanted(run) if step.steps_per_call > 1 else 1)
+                    items = step.take(self._wanted(run))
                 with phases("dispatch" if step.has(len(items)) else "compile"):
                     run.state, metrics = step(run.state, items)
                 if len(pending) == 256:  # a long interval must not hoard buffers
@@ -117,6 +117,9 @@ class Loop:
                 )
                 val = self.val if validating else {}
                 if val or ending or run.log_requested or is_due(log_every, run.before, now):
+                    if not ending:
+                        with phases("data"):
+                            step.prepare(self._wanted(run))
                     with phases("device"):
                         totals = merge_packed(pending)  # waits for the device
                     run.seconds = time.perf_counter() - began
@@ -190,6 +193,8 @@ class Loop:
 
     def _wanted(self, run: Run) -> int | None:
         """Steps until something is due, as far as steps tell; None if nothing is."""
+        if self.dispatcher.steps_per_call == 1:
+            return 1
         return min(self._due_steps(run), default=None)
 
     def _due_steps(self, run: Run) -> Iterator[int]:

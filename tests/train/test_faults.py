@@ -70,8 +70,9 @@ def test_an_error_of_the_data_comes_where_its_batch_would_have_come(toy):
             yield toy.arrays(8, seed=number)
         raise ValueError("row 24 cannot be read")
 
-    for ahead in (0, 2):
-        trainer = toy.trainer(prefetch=ahead, log_every=train.Steps(1))
+    for ahead, calls in ((0, 1), (2, 1), (0, 2), (0, 3)):
+        every = train.Steps(calls)
+        trainer = toy.trainer(prefetch=ahead, steps_per_call=calls, log_every=every)
         with pytest.raises(ValueError, match="row 24"):
             trainer.fit(toy.task(), batches(), until=train.Steps(9))
         # Where the length is not known one batch is read ahead, to know which is the last.
