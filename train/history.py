@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,12 @@ class History:
 
     def __iter__(self) -> Iterator[Row]:
         return iter(self.rows)
+
+    def __repr__(self) -> str:
+        if not self.rows:
+            return "History of no rows"
+        last = "  ".join(f"{name} {value:.6g}" for name, value in self.rows[-1].items())
+        return f"History of {len(self)} rows, the last: {last}"
 
     def __getitem__(self, name: str) -> list[float]:
         """The values of one column, over the rows that have it."""
@@ -92,23 +99,21 @@ class History:
                 )
             ) from error
 
+        panels = _panels(name for name in self.names if not _is_bookkeeping(name))
         if metrics is None:
-            bare = (name.removeprefix("val/") for name in self.names)
-            metrics = [name for name in dict.fromkeys(bare) if not _is_bookkeeping(name)]
+            metrics = list(panels)
         figure = Figure(figsize=(5.2 * max(1, len(metrics)), 3.6), layout="constrained")
         for index, metric in enumerate(metrics):
             axes = figure.add_subplot(1, len(metrics), index + 1)
-            columns = [name for name in (metric, f"val/{metric}") if name in self.names]
-            if not columns:
-                self.series(metric)  # raises, listing what there is
-            for name in columns:
-                steps, values = self.series(name)
-                validation = name.startswith("val/")
+            columns = panels.get(metric, {}) or {metric: "training"}
+            colours = itertools.cycle(_COLOURS)
+            for name, label in columns.items():
+                steps, values = self.series(name)  # of an unknown one it says what there is
                 axes.plot(
                     steps,
                     values,
-                    color="#d1495b" if validation else "#30638e",
-                    label="validation" if validation else "training",
+                    color="#30638e" if label == "training" else next(colours),
+                    label=label,
                     linewidth=1.8,
                     marker="o" if len(steps) < 30 else None,
                     markersize=3,
@@ -128,6 +133,30 @@ class History:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             figure.savefig(path, dpi=150)
         return figure
+
+
+_COLOURS = "#d1495b", "#edae49", "#00798c", "#8d6a9f"  # of validations
+
+
+def _panels(names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """{metric: {column: label}}: training, and the validation on each data set, together.
+
+    >>> _panels(["loss", "val/easy/loss", "val/hard/loss"])
+    {'loss': {'loss': 'training', 'val/easy/loss': 'easy', 'val/hard/loss': 'hard'}}
+    """
+    names = list(names)
+    trained = [name for name in names if not name.startswith("val/")]
+    panels = {name: {name: "training"} for name in trained}
+    for name in names:
+        if not name.startswith("val/"):
+            continue
+        bare = name.removeprefix("val/")
+        first, _, rest = bare.partition("/")
+        if rest in panels and bare not in panels:
+            panels[rest][name] = first
+        else:
+            panels.setdefault(bare, {})[name] = "validation"
+    return panels
 
 
 def _is_bookkeeping(name: str) -> bool:

@@ -29,7 +29,7 @@ class Phases:
             self._phases[name] = _Phase(self.seconds, name)
         return self._phases[name]
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         total = sum(self.seconds.values()) or 1.0
         ordered = sorted(self.seconds.items(), key=lambda item: -item[1])
         return "  ".join(f"{name} {s:.2f} s ({100 * s / total:.0f}%)" for name, s in ordered)

@@ -156,6 +156,9 @@ class Fit:
     stop_reason: str
     phases: Phases = field(default_factory=Phases)
 
+    def __repr__(self) -> str:  # without the state, which is as long as the model is large
+        return f"Fit: {self.stop_reason}. {self.history!r}"
+
 
 @dataclass(frozen=True)
 class Evaluation:

@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from jaxcore import train
-from jaxcore.train.callbacks import named
+from jaxcore.train.callbacks import named, progress
 from jaxcore.train.checkpoint import checkpoint_path
 
 
@@ -312,7 +312,7 @@ def test_progress_on_a_non_terminal(toy):
     ]  # fmt: skip
     for line in lines:
         assert re.search(r"  loss \d\.\d{4}  mae .*learning rate 2\.50e-01  val/loss", line)
-        assert line.endswith(" steps/s")
+        assert re.search(r" steps/s(  0:0\d left)?$", line)
     assert re.search(r"^reached 2 epochs: 4 steps in \d+\.\d s$", text, re.M)
     assert "\r" not in text
     assert "\x1b" not in text
@@ -332,6 +332,23 @@ def test_progress_on_a_terminal(toy):
     assert "epoch 1/1" in text
     assert "1/10" in text
     assert "loss 0.5000  learning rate 1.00e-03  250 steps/s" in text
+
+
+def test_the_time_left_is_that_of_the_steps_since_the_first(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: clock[0])
+    run = run_of(source=SimpleNamespace(steps_per_epoch=100))
+    bar = train.ProgressBar()
+    bar.on_fit_start(run)
+    for run.step in (1, 2, 3):
+        clock[0] += 60.0 if run.step == 1 else 2.0  # the first one compiles
+        bar.on_step_end(run)
+    bar.on_log(run, {"step": 3, "loss": 0.5})
+    assert run.console.file.getvalue().endswith("loss 0.5000  3:14 left\n")
+    run.until = train.Seconds(3661 + 5)
+    run.seconds = 5.0
+    bar.on_log(run, {"step": 3, "loss": 0.5})
+    assert run.console.file.getvalue().endswith("loss 0.5000  1:01:01 left\n")
 
 
 def test_names_of_callbacks_are_unique():

@@ -60,3 +60,22 @@ def test_the_plot_without_matplotlib(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(train.TrainError, match="pip install matplotlib"):
         train.History(ROWS).plot()
+
+
+def test_validations_by_name_share_the_panel_of_their_metric():
+    rows = [{"step": s, "loss": 2.0 / s, "val/a/loss": 3.0, "val/b/loss": 4.0} for s in (1, 2)]
+    rows[1] |= {"val/bleu": 0.5, "val/a/f1": 0.25}
+    figure = train.History(rows).plot()
+    labels = {
+        axes.get_title(loc="left"): [line.get_label() for line in axes.lines]
+        for axes in figure.axes
+    }
+    assert labels == {
+        "loss": ["training", "a", "b"], "bleu": ["validation"], "a/f1": ["validation"],
+    }  # fmt: skip
+
+
+def test_it_says_how_it_ended():
+    assert repr(train.History([])) == "History of no rows"
+    said = repr(train.Fit(None, train.History(ROWS), "reached 2 epochs"))
+    assert said.startswith("Fit: reached 2 epochs. History of 4 rows, the last: step 4  epoch 2")
