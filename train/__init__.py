@@ -7,7 +7,7 @@ optimizer       learning rates as values, groups of parameters, freezing
 rates           schedules over a run, rates by depth; run_length: how many steps that is
 precision       bfloat16, and float16 with its loss scale
 averaging       averages of the parameters; batch_stats: statistics that belong to them
-gradients       micro-batches, clipping, norms
+gradients       micro-batches, clipping, norms; not_finite: where a NaN came from
 state, step     State, make_step: the pure step, usable without the trainer
 data            ArrayData, ExampleData: shuffled batches that resume exactly
 iterables       any iterable of batches; loader_state: its place, as JSON
@@ -59,6 +59,7 @@ from .callbacks import ProgressBar as ProgressBar
 from .callbacks import RangeTest as RangeTest
 from .callbacks import ReduceLROnPlateau as ReduceLROnPlateau
 from .callbacks import SaveOnSignal as SaveOnSignal
+from .callbacks import SpikeDetection as SpikeDetection
 from .callbacks import StochasticWeightAveraging as StochasticWeightAveraging
 from .callbacks import TerminateOnNaN as TerminateOnNaN
 from .callbacks import ThroughputMonitor as ThroughputMonitor
@@ -93,6 +94,7 @@ from .metrics import Measured as Measured
 from .metrics import Sum as Sum
 from .model import Context as Context
 from .model import Model as Model
+from .not_finite import not_finite as not_finite
 from .objective import Weighted as Weighted
 from .optimizer import inject as inject
 from .partial import LoadReport as LoadReport

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -32,6 +32,12 @@ class Source(Protocol):
     def batches(self, epoch: int, start: int = 0) -> Iterator[Any]:
         """The batches of `epoch`, leaving out the first `start`."""
         ...
+
+
+class LeftOut(NamedTuple):
+    """A batch that a source has at its place, but that is not to be trained on."""
+
+    batch: Any
 
 
 class _Cut(ABC):

@@ -11,7 +11,7 @@ import jaxcore
 from jaxcore import tree
 
 from .buckets import BatchBuckets
-from .data import Source
+from .data import LeftOut, Source
 from .errors import TrainError, explain
 from .iterables import BatchIterable
 from .objective import batch_rows
@@ -123,6 +123,9 @@ class Padder:
         self._whole: np.ndarray | None = None  # the mask of full batches, always the same
 
     def __call__(self, batch: Any) -> Padded:
+        if isinstance(batch, LeftOut):
+            padded = self(batch.batch)
+            return Padded(padded.batch, np.zeros_like(padded.mask), 0)
         leaves, structure = tree.flatten(batch)
         forms = [(leaf.shape, leaf.dtype) if type(leaf) is np.ndarray else None for leaf in leaves]
         exact = structure, forms

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .data import Source
+from .data import LeftOut, Source
 from .errors import TrainError, explain
 from .loader_state import from_json, to_json
 from .objective import batch_rows
@@ -165,6 +165,7 @@ def example_batch(source: Source, *, argument: str = "data") -> Any:
         batch = source.example()
     else:
         batch = next(source.batches(0), None)
+        batch = batch.batch if isinstance(batch, LeftOut) else batch
     if batch is None:
         raise TrainError(
             explain(

@@ -7,6 +7,7 @@ model_checkpoint     when to save and what to keep
 save_on_signal       saving on SIGTERM and Ctrl-C
 early_stopping       stopping when a metric stalls
 terminate_on_nan     the end of a run that has stopped learning
+spike_detection      updates taken back after which the loss jumped
 backup_and_restore   a checkpoint only while it may be needed
 reduce_lr_on_plateau, learning_rate_monitor, learning_rate_finder
 weight_averaging, stochastic_weight_averaging
@@ -41,6 +42,7 @@ from .profiler_trace import ProfilerTrace as ProfilerTrace
 from .progress import ProgressBar as ProgressBar
 from .reduce_lr_on_plateau import ReduceLROnPlateau as ReduceLROnPlateau
 from .save_on_signal import SaveOnSignal as SaveOnSignal
+from .spike_detection import SpikeDetection as SpikeDetection
 from .stochastic_weight_averaging import StochasticWeightAveraging as StochasticWeightAveraging
 from .terminate_on_nan import TerminateOnNaN as TerminateOnNaN
 from .throughput_monitor import ThroughputMonitor as ThroughputMonitor

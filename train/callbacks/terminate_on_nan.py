@@ -5,6 +5,8 @@ from __future__ import annotations
 from ..arguments import check_counts
 from ..errors import TrainError, explain
 from ..history import Row
+from ..iterables import BatchIterable
+from ..not_finite import not_finite
 from ..run import Run
 from .base import Callback
 
@@ -13,7 +15,9 @@ class TerminateOnNaN(Callback):
     """End a run, with an error, whose losses or gradients are all NaN or infinite.
 
     Single steps of that kind are skipped and counted by the step itself; this watches for a run
-    that no longer learns at all.
+    that no longer learns at all. The error names what is not finite (of the batch, the parameters
+    and the gradient, by their paths) and the line that made it, as `not_finite` finds them; of data
+    that can be read only once it cannot.
 
     Args:
       limit: consecutive skipped steps that are too many; 1 ends the run at the first row with one.
@@ -33,6 +37,7 @@ class TerminateOnNaN(Callback):
         skipped = max((v for n, v in row.items() if n.rsplit("/", 1)[-1] == "skipped"), default=0)
         self._skipped = self._skipped + window if skipped >= window else 0
         if self._skipped >= self.limit:
+            where = _where(run)
             raise TrainError(
                 explain(
                     f"The last {self._skipped} steps had a loss or gradient that is not finite.",
@@ -42,4 +47,20 @@ class TerminateOnNaN(Callback):
                     "for log(0), 0/0, overflowing exponentials in the loss, and labels beyond the "
                     "classes. The state is the last good one.",
                 )
+                + (f"\n{where}" if where else "")
             )
+
+
+def _where(run: Run) -> str:
+    """What is not finite in the step of the last batch, if that can be read again."""
+    if isinstance(run.source, BatchIterable) or run.state is None:
+        return ""
+    epoch, number = run.epoch, run.batch - 1
+    if number < 0:
+        epoch, number = run.epoch - 1, (run.steps_per_epoch or 0) - 1
+    try:
+        batch = next(run.source.batches(epoch, number), None)
+        task = run.task if run.plan is None else run.plan.task
+        return "" if batch is None else not_finite(task, run.state, batch)
+    except Exception as error:  # the run ends by the error above, not by this one
+        return f"where it came from could not be found: {type(error).__name__}: {error}"
