@@ -89,7 +89,8 @@ class Dispatcher:
     def prepare(self, wanted: int | None) -> None:
         """Cut several batches for the next call while the device works; `take` tells of errors."""
         count, queue = self.steps_per_call, self._queue
-        if count == 1 or queue or (wanted is not None and wanted < count):
+        small = count == 1 or (wanted is not None and wanted < count)
+        if small or queue or self._failure is not None:
             return
         try:
             while len(queue) < count and not (queue and queue[-1].last):
