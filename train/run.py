@@ -16,7 +16,7 @@ from .phases import Phases
 from .plan import Plan
 from .state import State
 from .task import Task
-from .units import Duration, Epochs, Position, Steps, Uneven, Unit, is_due, resolve
+from .units import Duration, Epochs, Fraction, Position, Steps, Uneven, Unit, is_due, resolve
 
 
 @dataclass
@@ -80,6 +80,8 @@ class Run:
 
     def resolved(self, every: Duration) -> Unit | Uneven:
         """`every`, of which a `Fraction` is one of this run."""
+        if not isinstance(every, Fraction):  # asked after every step
+            return every
         return resolve(every, self.until, self.steps_per_epoch)
 
     def is_due(self, every: Duration) -> bool:

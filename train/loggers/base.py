@@ -67,12 +67,16 @@ def _writer_of(run: Run) -> Writer:
 
 
 class Writer:
-    """The thread that writes for all loggers of a run."""
+    """The thread that writes for all loggers of a run, ten times a second at most.
+
+    It needs the interpreter, as the steps do; rows that wait for each other take it less often.
+    """
 
     def __init__(self) -> None:
         self._rows: queue.Queue[tuple[Logger, Row] | None] = queue.Queue(1024)
         self._open: set[Logger] = set()
         self._failures: list[tuple[Logger, Exception]] = []
+        self._hurry = threading.Event()
         self._thread = threading.Thread(target=self._work, name="jaxcore-log", daemon=True)
 
     def begin(self, logger: Logger, run: Run) -> None:
@@ -92,7 +96,9 @@ class Writer:
 
     def end(self, logger: Logger) -> None:
         """Wait for the rows, close a logger, and after the last one end the thread."""
+        self._hurry.set()
         self._rows.join()
+        self._hurry.clear()
         if logger in self._open:
             self._open.discard(logger)
             try:
@@ -116,6 +122,8 @@ class Writer:
     def _work(self) -> None:
         while (item := self._rows.get()) is not None:
             logger, row = item
+            if self._rows.empty():
+                self._hurry.wait(0.1)
             try:
                 if logger in self._open:
                     logger.write(row)
