@@ -55,14 +55,20 @@ class Dispatcher:
       feed: the batches of the run, in order.
       steps_per_call: how many steps one call makes, where that many are wanted.
       layout: of several devices.
+      deterministic: as `make_step` takes it.
     """
 
     def __init__(
-        self, feed: Iterator[Feed], steps_per_call: int, layout: Layout | None = None
+        self,
+        feed: Iterator[Feed],
+        steps_per_call: int,
+        layout: Layout | None = None,
+        deterministic: bool = False,
     ) -> None:
         self._feed = feed
         self.steps_per_call = steps_per_call
         self._layout = layout
+        self._deterministic = deterministic
         self._queue: deque[Feed] = deque()
         self._stacked: _Stacked | None = None  # what is in the queue, for one call
         self._failure: Exception | None = None  # of the batch after those in the queue
@@ -147,7 +153,9 @@ class Dispatcher:
         placed = None
         if self._layout is not None:  # the new state lies where the old one did
             placed = self._layout.of_state(state), self._layout.whole
-        return Masking(compile_step(task, accumulate, steps_per_call, True, placed, pack))
+        return Masking(
+            compile_step(task, accumulate, steps_per_call, True, placed, pack, self._deterministic)
+        )
 
 
 _Stacked = tuple[Any, np.ndarray | None, bool]

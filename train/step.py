@@ -77,6 +77,7 @@ def make_step(
     steps_per_call: int = 1,
     donate: bool = True,
     out_shardings: Any = None,
+    deterministic: bool = False,
 ) -> Step:
     """Compile a task's update to `state, metrics = step(state, batch, mask=None)`.
 
@@ -88,6 +89,7 @@ def make_step(
       donate: let the step reuse the old state's memory. The state passed in is then gone, so
         always rebind it; with False it survives, at twice the memory.
       out_shardings: of the new state and of the metrics, where several devices train.
+      deterministic: compile for the same bits every time on a GPU too; see `Trainer`.
 
     Returns:
       The step. `mask` is (rows,) bool, False on rows that are padding.
@@ -110,7 +112,9 @@ def make_step(
     >>> int(state.step), float(metrics["loss"]), float(state.params["bias"][0])
     (1, 1.0, 0.5)
     """
-    return compile_step(task, accumulate, steps_per_call, donate, out_shardings, lambda m: m)
+    return compile_step(
+        task, accumulate, steps_per_call, donate, out_shardings, lambda m: m, deterministic
+    )
 
 
 def compile_step(
@@ -120,6 +124,7 @@ def compile_step(
     donate: bool,
     out_shardings: Any,
     report: Callable[[Metrics], Any],
+    deterministic: bool = False,
 ) -> Callable[..., tuple[State, Any]]:
     """`make_step`, whose steps return `report(metrics)`, computed by the same program."""
     check_counts(1, accumulate=accumulate, steps_per_call=steps_per_call)
@@ -148,7 +153,10 @@ def compile_step(
         out_shardings = out_shardings[0].replace(key=None), *out_shardings[1:]
     placed = {} if out_shardings is None else {"out_shardings": out_shardings}
     compiled = jaxcore.jit(
-        one if steps_per_call == 1 else several, donate_argnums=(0,) if donate else (), **placed
+        one if steps_per_call == 1 else several,
+        donate_argnums=(0,) if donate else (),
+        compiler_options=_DETERMINISTIC if deterministic else None,
+        **placed,
     )
 
     def step(state: State, batch: Any, mask: Any | None = None) -> tuple[State, Any]:
@@ -158,7 +166,12 @@ def compile_step(
     return step
 
 
-def make_eval_step(task: Task) -> Callable[..., dict[str, Metric]]:
+# On a GPU some sums, above all those of scatter, are added up in the order in which threads come,
+# and kernels are chosen by how fast they once were. Other platforms have no such choice.
+_DETERMINISTIC = {"xla_gpu_deterministic_ops": True}
+
+
+def make_eval_step(task: Task, *, deterministic: bool = False) -> Callable[..., dict[str, Metric]]:
     """Compile `metrics = step(state, batch, mask=None)`, the task's `evaluate`."""
     owner = f"{type(task).__name__}.evaluate"
 
@@ -170,7 +183,7 @@ def make_eval_step(task: Task) -> Callable[..., dict[str, Metric]]:
         )
         return {"loss": loss, **metrics}
 
-    compiled = jaxcore.jit(evaluate)
+    compiled = jaxcore.jit(evaluate, compiler_options=_DETERMINISTIC if deterministic else None)
 
     def eval_step(state: State, batch: Any, mask: Any | None = None) -> dict[str, Metric]:
         return compiled(_without_optimizer(state), batch, mask)
@@ -192,7 +205,7 @@ def _without_optimizer(state: State) -> State:
     return state.replace(opt_state={}, loss_scale=None)
 
 
-def make_predict_step(task: Task) -> Callable[..., Any]:
+def make_predict_step(task: Task, *, deterministic: bool = False) -> Callable[..., Any]:
     """Compile `outputs = step(state, batch)`: the task's `predict`."""
 
     def predict(state: State, batch: Any, mask: Any) -> Any:
@@ -211,7 +224,7 @@ def make_predict_step(task: Task) -> Callable[..., Any]:
                 )
         return outputs
 
-    compiled = jaxcore.jit(predict)
+    compiled = jaxcore.jit(predict, compiler_options=_DETERMINISTIC if deterministic else None)
 
     def predict_step(state: State, batch: Any, mask: Any | None = None) -> Any:
         return compiled(_without_optimizer(state), batch, mask)

@@ -107,6 +107,8 @@ class Trainer(Keywords):
       shard: how parameters are divided among them: "fsdp", or {glob: PartitionSpec}; see `Layout`.
       prefetch: batches that a thread makes ready ahead.
       save_in_background: whether training goes on while a checkpoint is written.
+      deterministic: the same bits on a GPU too, run for run, where kernels that cannot promise it
+        are left out, and no other is tried for its speed. A CPU keeps that promise anyway.
       console: where to print; None means the standard output.
 
     After an error or Ctrl-C, `trainer.interrupted` is the `Run` with its newest state.
@@ -132,6 +134,7 @@ class Trainer(Keywords):
         shard: Mapping[str, PartitionSpec] | str | None = None,
         prefetch: int = 0,
         save_in_background: bool = True,
+        deterministic: bool = False,
         console: Console | None = None,
     ) -> None:
         if log_every is not None:
@@ -174,6 +177,7 @@ class Trainer(Keywords):
         self.layout = None if mesh is None else Layout(mesh, shard)
         self.prefetch = prefetch
         self.save_in_background = save_in_background
+        self.deterministic = deterministic
         self.console = console or Console(quiet=jaxcore.process_index() > 0)
         self.interrupted: Run | None = None
         self._steps: Any = weakref.WeakKeyDictionary()
@@ -248,7 +252,7 @@ class Trainer(Keywords):
             items = prefetch(feed(source, run.epoch, run.batch, padder, counted), self.prefetch)
             loop = Loop(
                 callbacks=callbacks,
-                dispatcher=Dispatcher(items, self.steps_per_call, self.layout),
+                dispatcher=Dispatcher(items, self.steps_per_call, self.layout, self.deterministic),
                 saver=Saver(self.save_in_background),
                 measure=functools.partial(self._measure, callbacks=callbacks),
                 rehearse=functools.partial(self._try_validation, val_sources),
@@ -373,16 +377,21 @@ class Trainer(Keywords):
         self, asked: Evaluation, source: Source, callbacks: Sequence[Callback]
     ) -> Measured:
         padder = self._padder(getattr(source, "batch_size", None))
-        step = self._compiled(asked.task, lambda task: Masking(make_eval_step(task)))
+        step = self._compiled(
+            asked.task, lambda *task, **how: Masking(make_eval_step(*task, **how))
+        )
         return evaluation.measure(asked, step, source, padder, self._put, callbacks)
 
-    def _compiled(self, task: Task, make: Callable[[Task], Any]) -> Any:
+    def _compiled(self, task: Task, make: Callable[..., Any]) -> Any:
         """One compiled step per task and kind, shared by all calls of this trainer."""
         steps = self._steps.setdefault(task, {})
-        kind = make.__code__
-        if kind not in steps:
-            steps[kind] = make(task)
-        return steps[kind]
+        if make not in steps:
+            steps[make] = make(task, deterministic=self.deterministic)
+        return steps[make]
+
+
+def _measuring(task: Task, deterministic: bool) -> Masking:
+    return Masking(make_eval_step(task, deterministic=deterministic))
 
 
 def _default_log_interval(run: Run) -> Unit:
