@@ -377,9 +377,7 @@ class Trainer(Keywords):
         self, asked: Evaluation, source: Source, callbacks: Sequence[Callback]
     ) -> Measured:
         padder = self._padder(getattr(source, "batch_size", None))
-        step = self._compiled(
-            asked.task, lambda *task, **how: Masking(make_eval_step(*task, **how))
-        )
+        step = self._compiled(asked.task, _measuring)
         return evaluation.measure(asked, step, source, padder, self._put, callbacks)
 
     def _compiled(self, task: Task, make: Callable[..., Any]) -> Any:
