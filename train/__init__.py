@@ -22,7 +22,8 @@ loggers         CSV, JSON lines, TensorBoard
 checkpoint      checkpoints on the disk; storage: their arrays; saving: in the background
 partial         what a changed model takes over of a checkpoint
 resume          what a checkpoint holds beside the state, and how a run goes on
-layout          where state and batches lie on the devices of a mesh; launch: several processes
+layout          where state and batches lie on the devices of a mesh
+processes       what several processes agree on, and the loss of one; launch: starts them here
 history         what a run logged; phases: where its time went
 metrics         Mean, Sum, Last, and what else merges; packed: for the way to the host
 units           Steps, Epochs, Samples, Tokens, Seconds, Fraction

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -67,7 +65,7 @@ class Layout:
         if self.shard == "fsdp":
             return tree.map(self._longest, params)
         rules: Any = self.shard or {}
-        return nn.shardings(params, self.mesh, rules)
+        return tree.map(_shortest, nn.shardings(params, self.mesh, rules))
 
     def of_state(self, state: State) -> State:
         """The shardings of a state, or of its types."""
@@ -105,8 +103,15 @@ class Layout:
         if not axes:
             return self.whole
         longest = max(axes, key=lambda axis: shape[axis])
-        spec = [self.data_axis if axis == longest else None for axis in range(len(shape))]
-        return NamedSharding(self.mesh, PartitionSpec(*spec))
+        return NamedSharding(self.mesh, PartitionSpec(*[None] * longest, self.data_axis))
+
+
+def _shortest(sharding: NamedSharding) -> NamedSharding:
+    """The same as the compiler spells it, lest a step be compiled again for the other spelling."""
+    spec = list(sharding.spec)
+    while spec and spec[-1] is None:
+        spec.pop()
+    return NamedSharding(sharding.mesh, PartitionSpec(*spec))
 
 
 def _put(x: Any, sharding: NamedSharding) -> Any:
@@ -136,27 +141,3 @@ def check_mesh(layout: Layout | None) -> None:
                 fix="write mesh=jaxcore.make_mesh((jaxcore.device_count(),), ('data',)).",
             )
         )
-
-
-def check_agreement(**values: Any) -> None:
-    """Raise `TrainError` unless all processes have the same values, of JSON's types.
-
-    With one process, nothing is compared.
-    """
-    if jaxcore.process_count() == 1:
-        return
-    from jaxcore.experimental import multihost_utils
-
-    for name, value in values.items():
-        digest = value if isinstance(value, int) else zlib.crc32(json.dumps(value).encode())
-        try:
-            multihost_utils.assert_equal(np.asarray(digest), name)
-        except AssertionError as error:
-            raise TrainError(
-                explain(
-                    f"The processes of this run disagree about {name}.",
-                    got=f"{value!s:.300} in process {jaxcore.process_index()}",
-                    expected="the same in all of them",
-                    fix="start all with the same script, arguments, data and directory.",
-                )
-            ) from error

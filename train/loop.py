@@ -15,12 +15,14 @@ from .history import Row
 from .metrics import Metrics, columns
 from .packed import Packed, merge_packed
 from .plan import Plan, carry_over
+from .processes import is_loss
 from .resume import need_dir, run_info
 from .run import Evaluation, Run
 from .saving import Saver
 from .state import State
 from .units import Duration, Unit, is_due, is_over, steps_until
 
+LOSS_PATIENCE = 10.0  # seconds for a checkpoint's files, once a process of several is lost
 Measure = Callable[[Evaluation, Source], dict[str, float]]
 
 
@@ -179,7 +181,7 @@ class Loop:
     def _finish_saving(self, run: Run, error: BaseException) -> None:
         """Let a checkpoint that is being written be whole, before `error` ends the run."""
         try:
-            for path in self.saver.wait():
+            for path in self.saver.wait(LOSS_PATIENCE if is_loss(error) else None):
                 self._tell(run, "on_save", path)
         except Exception as second:
             error.add_note(f"and the checkpoint that was being written failed: {second}")

@@ -21,9 +21,9 @@ from .checkpoint import (
 from .errors import TrainError, explain
 from .history import History
 from .iterables import BatchIterable
-from .layout import check_agreement
 from .metrics import Metrics, from_json, to_json
 from .paths import leaf_paths
+from .processes import check_agreement
 from .run import Run
 from .state import State
 from .step import init_state

@@ -42,6 +42,7 @@ class Run:
       history: the rows logged so far.
       resumed_from: the checkpoint the run went on from, or None.
       stop_reason: None while the run goes on.
+      ending: what `fit` raises instead of returning, once the run has ended well.
     """
 
     task: Task
@@ -68,6 +69,7 @@ class Run:
     resumed_from: Path | None = None
     stop_reason: str | None = None
     stop_now: bool = False
+    ending: BaseException | None = None
     save_requested: bool = False
     evaluate_requested: bool = False
     log_requested: bool = False

@@ -34,8 +34,8 @@ class Saver:
         arrays = snapshot(state)  # in every process: parts may lie in all of them
         self._path = path
         self._thread = threading.Thread(
-            target=self._write, args=(path, arrays, info), name="jaxcore-checkpoint"
-        )
+            target=self._write, args=(path, arrays, info), name="jaxcore-checkpoint", daemon=True
+        )  # the loop waits for it; a process that is told to end at once does not
         self._thread.start()
         return finished if self.background else [*finished, *self.wait()]
 
@@ -50,11 +50,17 @@ class Saver:
             return []
         return self.wait()
 
-    def wait(self) -> list[Path]:
-        """Checkpoints finished since the last call, after waiting for the one being written."""
+    def wait(self, patience: float | None = None) -> list[Path]:
+        """Checkpoints finished since the last call, after waiting for the one being written.
+
+        Raises:
+          TimeoutError: it is not finished after `patience` seconds.
+        """
         if self._thread is None:
             return []
-        self._thread.join()
+        self._thread.join(patience)
+        if self._thread.is_alive():
+            raise TimeoutError(f"{self._path} was not whole after {patience:g} seconds")
         self._thread, path = None, self._path
         error, self._error = self._error, None
         if error is not None:

@@ -43,6 +43,7 @@ from .metrics import Measured, Metrics
 from .objective import batch_rows
 from .plan import Plan
 from .prefetch import prefetch
+from .processes import loss_explained
 from .rates import resolve_rates
 from .resume import (
     abstract_state,
@@ -222,7 +223,7 @@ class Trainer(Keywords):
             until, at_least, limits = Steps(self.fast_dev_run), None, (self.fast_dev_run,) * 2
             writes = ModelCheckpoint | Logger | EarlyStopping
             callbacks = [callback for callback in callbacks if not isinstance(callback, writes)]
-        with prepared(data, "fit") as (data, own_val):
+        with loss_explained(self.dir), prepared(data, "fit") as (data, own_val):
             source = limited(as_source(data), limits[0], self.overfit_batches)
             given = None if limits[1] == 0 else own_val if val is None else val
             val_sources = {
@@ -264,8 +265,8 @@ class Trainer(Keywords):
             )
             self.interrupted = run
             loop.run(run, first, pending)
-            if run.stop_reason == "received SIGINT":
-                raise KeyboardInterrupt
+            if run.ending is not None:
+                raise run.ending
             self.interrupted = None
         return Fit(run.state, run.history, run.stop_reason or "", run.phases)
 

@@ -88,5 +88,5 @@ def test_one_process_that_fails_ends_the_others(tmp_path, capfd):
     script.write_text(
         "import jaxcore, sys, time\nif jaxcore.process_index() == 1: sys.exit(7)\ntime.sleep(100)\n"
     )
-    assert launch([str(script)], processes=2, timeout=60) == 7
+    assert launch([str(script)], processes=2, timeout=60, grace=0.5) == 7
     assert "process 1 of 2 ended with code 7" in capfd.readouterr().err

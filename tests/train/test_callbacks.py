@@ -272,6 +272,15 @@ def test_a_signal_saves_and_ends_the_run(toy, tmp_path):
     assert [step for step, _ in train.list_checkpoints(tmp_path)] == [int(fit.state.step)] == [2]
     assert signal.getsignal(signal.SIGTERM) is before
 
+    save = train.SaveOnSignal(exit_code=75)
+    trainer = toy.trainer(dir=tmp_path / "again", callbacks=[Preempted(), save])
+    with pytest.raises(SystemExit) as ended:
+        trainer.fit(toy.task(), toy.data(8), until=train.Steps(9))
+    assert ended.value.code == 75 and int(trainer.interrupted.state.step) == 2
+    assert [step for step, _ in train.list_checkpoints(tmp_path / "again")] == [2]
+    with pytest.raises(train.TrainError, match="`exit_code` is not a count"):
+        train.SaveOnSignal(exit_code=0)
+
 
 def test_a_run_without_a_finite_step_ends():
     callback, run = train.TerminateOnNaN(limit=5), run_of()

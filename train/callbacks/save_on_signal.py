@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import signal
 import threading
 from typing import Any
 
 import jaxcore
 
+from ..arguments import check_counts
 from ..run import Run
 from .base import Callback
+
+_calls = itertools.count()  # by which processes agree: it grows by one a step, whatever is resumed
 
 
 class SaveOnSignal(Callback):
     """On SIGTERM (a pre-empted machine) or Ctrl-C, finish the step, save, and end the run.
 
-    After SIGTERM `fit` returns as usual, with the stop reason "received SIGTERM"; after Ctrl-C it
-    raises KeyboardInterrupt once everything is saved. The handler only sets a flag. A second signal
-    does what it did without this callback: a second Ctrl-C ends the run at once.
+    The handler only sets a flag. After SIGTERM `fit` returns as usual, with the stop reason
+    "received SIGTERM", or ends the process by `exit_code`; after Ctrl-C it raises
+    KeyboardInterrupt. Both once everything is saved. A second signal does what it did without this
+    callback: a second Ctrl-C ends the run at once.
 
-    Where several processes train together, they agree on the step after which they save and end.
+    Where several processes train together, a signal to any of them ends all. JAX's runtime
+    tells them, within about a second, and they agree on the step after which they save.
+
+    Args:
+      signals: to heed.
+      exit_code: what the process ends with after any signal but Ctrl-C, by SystemExit, so that
+        what stands behind `fit` does not run on a half-trained model. 75 is what sendmail and
+        others end with when they want to be tried again.
     """
 
-    def __init__(self, signals: tuple[int, ...] = (signal.SIGTERM, signal.SIGINT)) -> None:
+    def __init__(
+        self,
+        signals: tuple[int, ...] = (signal.SIGTERM, signal.SIGINT),
+        *,
+        exit_code: int | None = None,
+    ) -> None:
+        check_counts(1, optional=True, exit_code=exit_code)
         self.signals = signals
+        self.exit_code = exit_code
         self._received: int | None = None
         self._before: dict[int, Any] = {}
         self._several = False
@@ -40,17 +60,28 @@ class SaveOnSignal(Callback):
     def _note(self, number: int, frame: Any) -> None:
         self._received = number
         signal.signal(number, self._before[number])
+        if self._several:  # so that the others hear of it
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def on_step_end(self, run: Run) -> None:
         received = self._received
-        if self._several:
-            from jaxcore.experimental import multihost_utils
+        if self._several and not self._agreed():
+            return
+        if self._several and received is None:
+            received = signal.SIGTERM
+        if received is None:
+            return
+        run.request_save()
+        run.request_stop(f"received {signal.Signals(received).name}", now=True)
+        if received == signal.SIGINT:
+            run.ending = KeyboardInterrupt()
+        elif self.exit_code is not None:
+            run.ending = SystemExit(self.exit_code)
 
-            if multihost_utils.reached_preemption_sync_point(run.step):
-                received = signal.SIGTERM
-        if received is not None:
-            run.request_save()
-            run.request_stop(f"received {signal.Signals(received).name}", now=True)
+    def _agreed(self) -> bool:
+        from jaxcore.experimental import multihost_utils
+
+        return multihost_utils.reached_preemption_sync_point(next(_calls))
 
     def on_fit_end(self, run: Run) -> None:
         for number, handler in self._before.items():
