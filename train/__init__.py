@@ -66,6 +66,7 @@ from .callbacks import TerminateOnNaN as TerminateOnNaN
 from .callbacks import ThroughputMonitor as ThroughputMonitor
 from .callbacks import Timer as Timer
 from .callbacks import TQDMProgressBar as TQDMProgressBar
+from .callbacks import Watchdog as Watchdog
 from .callbacks import WeightAveraging as WeightAveraging
 from .callbacks import lr_range_test as lr_range_test
 from .callbacks import step_bytes as step_bytes

@@ -109,7 +109,9 @@ def _signals_for(started: Sequence[subprocess.Popen[Any]]) -> Iterator[None]:
             for process in started:
                 process.send_signal(number)
 
-    before = {n: signal.signal(n, hand_on) for n in (signal.SIGTERM, signal.SIGINT)}
+    before: dict[int, Any] = {}
+    for number in (signal.SIGTERM, signal.SIGINT):
+        before[number] = signal.signal(number, hand_on)
     try:
         yield
     finally:

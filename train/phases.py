@@ -15,18 +15,23 @@ class Phases:
     >>> phases = Phases()
     >>> with phases("data"):
     ...     pass
-    >>> list(phases.seconds)
-    ['data']
+    >>> list(phases.seconds), phases.current
+    (['data'], 'data')
+
+    Attributes:
+      seconds: by phase.
+      current: the phase that was entered last.
     """
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self.current = ""
         self._phases: dict[str, _Phase] = {}
 
     def __call__(self, name: str) -> _Phase:
         """Count the time of a `with` block, which may not hold another one of this name."""
         if name not in self._phases:
-            self._phases[name] = _Phase(self.seconds, name)
+            self._phases[name] = _Phase(self, name)
         return self._phases[name]
 
     def __repr__(self) -> str:
@@ -36,13 +41,15 @@ class Phases:
 
 
 class _Phase:  # a generator with `contextmanager` would cost several times as much
-    __slots__ = ("_name", "_seconds", "_start")
+    __slots__ = ("_all", "_name", "_seconds", "_start")
 
-    def __init__(self, seconds: dict[str, float], name: str) -> None:
-        self._seconds = seconds
+    def __init__(self, phases: Phases, name: str) -> None:
+        self._all = phases
+        self._seconds = phases.seconds
         self._name = name
 
     def __enter__(self) -> None:
+        self._all.current = self._name
         self._start = perf_counter()
 
     def __exit__(self, *error: object) -> None:

@@ -5,6 +5,7 @@ progress             the progress bar
 model_summary        the table of layers
 model_checkpoint     when to save and what to keep
 save_on_signal       saving on SIGTERM and Ctrl-C
+watchdog             a voice for runs that hang
 early_stopping       stopping when a metric stalls
 terminate_on_nan     the end of a run that has stopped learning
 spike_detection      updates taken back after which the loss jumped
@@ -49,5 +50,6 @@ from .throughput_monitor import ThroughputMonitor as ThroughputMonitor
 from .throughput_monitor import step_flops as step_flops
 from .timer import Timer as Timer
 from .tqdm_progress import TQDMProgressBar as TQDMProgressBar
+from .watchdog import Watchdog as Watchdog
 from .weight_averaging import EMAWeightAveraging as EMAWeightAveraging
 from .weight_averaging import WeightAveraging as WeightAveraging
