@@ -109,9 +109,10 @@ def _signals_for(started: Sequence[subprocess.Popen[Any]]) -> Iterator[None]:
             for process in started:
                 process.send_signal(number)
 
-    before: dict[int, Any] = {}
-    for number in (signal.SIGTERM, signal.SIGINT):
-        before[number] = signal.signal(number, hand_on)
+    numbers: tuple[int, ...] = (signal.SIGTERM, signal.SIGINT)
+    before: dict[int, Any] = {number: signal.getsignal(number) for number in numbers}
+    for number in numbers:
+        signal.signal(number, hand_on)
     try:
         yield
     finally:
