@@ -65,7 +65,7 @@ def predict(
     for number, batch in enumerate(source.batches(0)):
         padded = padder(batch)
         found = step(evaluation.state, *put(padded.batch, padded.mask))
-        found = tree.map(lambda x, n=padded.rows: np.asarray(x)[:n], found)
+        found = tree.map(lambda x, n=padded.rows: _whole(x)[:n], found)
         for listener in heard:
             listener(evaluation, found, range(done, done + padded.rows), number)
         done += padded.rows
@@ -77,6 +77,15 @@ def predict(
     everything = concatenate(outputs, owner) if evaluation.collect else None
     _tell(callbacks, "end", evaluation, everything)
     return everything
+
+
+def _whole(x: Any) -> np.ndarray:
+    """An output on the host, of several processes in each of them."""
+    if not getattr(x, "is_fully_addressable", True):
+        from jaxcore.experimental import multihost_utils
+
+        x = multihost_utils.process_allgather(x, tiled=True)
+    return np.asarray(x)
 
 
 def _tell(callbacks: Sequence[Callback], event: str, evaluation: Evaluation, *details: Any) -> None:

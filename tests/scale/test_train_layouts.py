@@ -43,6 +43,7 @@ def assert_same(found, want, measured_in_float32=False):
     assert everything == [1] * 43 and sum(first_batch) == 12
     if measured_in_float32:
         assert found["float32"] == pytest.approx(want["float32"], rel=1e-6)
+        np.testing.assert_allclose(found["predictions"], want["predictions"], rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.slow

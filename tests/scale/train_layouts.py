@@ -73,7 +73,9 @@ rng = np.random.default_rng(0)
 codes = rng.integers(1, 2**30, ROWS)
 x = rng.normal(size=(ROWS, 8))
 data = train.ArrayData((x, x.sum(1), np.arange(ROWS)), batch_size=12)
-narrow = train.ArrayData((x.astype("f4"), x.sum(1).astype("f4"), np.arange(ROWS)), batch_size=12)
+narrow = train.ArrayData(
+    (x.astype("f4"), x.sum(1).astype("f4"), np.arange(ROWS)), batch_size=12, shuffle=False
+)
 settings = {"lr": 1e-2, "clip_norm": 1.0, "average": train.Average(0.9)}
 task = Fitting(model=Net(), tx=optax.adamw, **settings)
 
@@ -106,16 +108,18 @@ def run(run_dir=None, resume="auto", **settings):
 
 
 def in_float32(**settings):
-    """What a state of float32 measures."""
+    """What a state of float32 measures and predicts."""
     state = train.init_state(task, jaxcore.random.key(1), next(iter(narrow)))
-    return trainer(**settings).validate(task, narrow, state)
+    some = trainer(**settings)
+    predictions = some.predict(task, narrow, state).tolist()
+    return {"float32": some.validate(task, narrow, state), "predictions": predictions}
 
 
 results = {}
 if jaxcore.process_count() > 1:
     every = mesh((jax.device_count(),), ("data",))
     _, results["processes"] = run(mesh=every)
-    results["processes"]["float32"] = in_float32(mesh=every)
+    results["processes"] |= in_float32(mesh=every)
     run_dir, checkpoint = sys.argv[2], sys.argv[3]
     divided = {"save": (STEPS - 1, STEPS), "mesh": every, "shard": "fsdp"}
     fit, results["divided"] = run(run_dir, checkpoint, **divided)
@@ -132,11 +136,11 @@ if jaxcore.process_count() > 1:
 else:
     eight = mesh((8,), ("data",))
     _, results["none"] = run()
-    results["none"]["float32"] = in_float32()
+    results["none"] |= in_float32()
     for count in (1, 2, 4, 8):
         some = mesh((count,), ("data",), jax.devices()[:count])
         _, results[f"data{count}"] = run(mesh=some)
-        results[f"data{count}"]["float32"] = in_float32(mesh=some)
+        results[f"data{count}"] |= in_float32(mesh=some)
     fsdp, results["fsdp"] = run(mesh=eight, shard="fsdp")
     shard = {"hidden/kernel": P(None, "model"), "out/kernel": P("model", None)}
     both = mesh((4, 2), ("data", "model"))
