@@ -11,7 +11,7 @@ gradients       micro-batches, clipping, norms; not_finite: where a NaN came fro
 state, step     State, make_step: the pure step, usable without the trainer
 data            ArrayData, ExampleData: shuffled batches that resume exactly
 iterables       any iterable of batches; loader_state: its place, as JSON
-datamodule      data sets with what prepares them
+datamodule      data sets with what prepares them, and when to validate on which
 feed, prefetch  batches brought to one shape, made ready ahead; buckets: brought to a few shapes
 trainer         Trainer: fit, validate, test, predict
 loop, dispatch  the loop of a run, its order of events; what goes into each call of the step
@@ -81,6 +81,7 @@ from .data import ArrayData as ArrayData
 from .data import ExampleData as ExampleData
 from .data import Source as Source
 from .datamodule import DataModule as DataModule
+from .datamodule import Evaluator as Evaluator
 from .errors import CheckpointError as CheckpointError
 from .errors import ScalarLossError as ScalarLossError
 from .errors import TrainError as TrainError

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import jaxcore
@@ -11,6 +12,7 @@ import jaxcore
 from .data import Source
 from .errors import TrainError, explain
 from .iterables import as_source
+from .units import Duration, check_duration
 
 
 class DataModule:
@@ -92,6 +94,40 @@ def prepared(data: Any, stage: str) -> Iterator[tuple[Any, Any]]:
         data.teardown(stage)
 
 
+@dataclass(frozen=True)
+class Evaluator:
+    """Data to validate on at an interval of its own, as `fit(val={"all": Evaluator(data, ...)})`.
+
+    Attributes:
+      data: as `fit` takes it.
+      every: between validations, in place of the trainer's `validate_every`; None validates only
+        when the run is over.
+
+    >>> from jaxcore import train
+    >>> val = {"quick": [1], "whole": Evaluator([1, 2], every=train.Epochs(10))}
+    """
+
+    data: Any
+    every: Duration | None = None
+
+    def __post_init__(self) -> None:
+        if self.every is not None:
+            check_duration("every", self.every)
+
+
+def intervals(data: Any, prefix: str, usual: Duration) -> dict[str, Duration | None]:
+    """{prefix of the metrics: when}, of what `sets` takes apart."""
+    several = data if _by_name(data) else {"": data}
+    own = {
+        name: one.every if isinstance(one, Evaluator) else usual for name, one in several.items()
+    }
+    return {f"{prefix}/{name}".rstrip("/"): every for name, every in own.items()}
+
+
+def _by_name(data: Any) -> bool:
+    return isinstance(data, Mapping) and not any(hasattr(x, "shape") for x in data.values())
+
+
 def sets(data: Any, prefix: str) -> dict[str, Source]:
     """{prefix of the metrics: source}, of one data set, or of several by name.
 
@@ -100,9 +136,13 @@ def sets(data: Any, prefix: str) -> dict[str, Source]:
     """
     if data is None:
         return {}
-    if isinstance(data, Mapping) and not any(hasattr(item, "shape") for item in data.values()):
-        return {f"{prefix}/{name}": as_source(one, argument=prefix) for name, one in data.items()}
-    return {prefix: as_source(data, argument=prefix)}
+    if _by_name(data):
+        return {f"{prefix}/{name}": _source(one, prefix) for name, one in data.items()}
+    return {prefix: _source(data, prefix)}
+
+
+def _source(data: Any, argument: str) -> Source:
+    return as_source(data.data if isinstance(data, Evaluator) else data, argument=argument)
 
 
 class _Part:

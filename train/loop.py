@@ -37,7 +37,8 @@ class Loop:
       measure: `(evaluation, source) -> {"val/loss": ...}`.
       rehearse: validates a few batches of a new run, to see its mistakes early.
       val: {prefix: source} of what is validated on.
-      log_every, validate_every: intervals.
+      log_every: between rows.
+      validate_every: of each in `val`, or None: only when the run is over.
       place: puts a changed state onto the devices.
       at_least: no stop is granted before, except by `until` or at once.
     """
@@ -49,7 +50,7 @@ class Loop:
     rehearse: Callable[[Run], None]
     val: Mapping[str, Source]
     log_every: Duration
-    validate_every: Duration
+    validate_every: Mapping[str, Duration | None]
     at_least: Unit | None = None
     place: Callable[[State], State] = lambda state: state
     _listeners: dict[str, list[Callable[..., None]]] = field(default_factory=dict)
@@ -73,7 +74,10 @@ class Loop:
         assert run.plan is not None
         step.use(run.plan)
         log_every = run.resolved(self.log_every)
-        validate_every = run.resolved(self.validate_every)
+        validate_every = {
+            name: None if every is None else run.resolved(every)
+            for name, every in self.validate_every.items()
+        }
         saved_step = run.step if run.resumed_from else -1
         began = time.perf_counter() - run.seconds
         logged_step, compiled = run.step, 0.0
@@ -114,10 +118,12 @@ class Loop:
                     run.forget_stop()
                 # A run that is interrupted goes on later: its next row belongs to a step to come.
                 ending = over or (run.stop_reason is not None and not run.stop_now)
-                validating = (
-                    over or run.evaluate_requested or is_due(validate_every, run.before, now)
-                )
-                val = self.val if validating else {}
+                asked = over or run.evaluate_requested
+                val = {
+                    name: source
+                    for name, source in self.val.items()
+                    if asked or ((every := validate_every[name]) and is_due(every, run.before, now))
+                }
                 if val or ending or run.log_requested or is_due(log_every, run.before, now):
                     if not ending:
                         with phases("data"):
@@ -132,9 +138,9 @@ class Loop:
                     for name in sorted(totals, key=_rank):
                         row |= columns(name, totals[name])
                     with phases("validate"):
-                        for prefix, source in val.items():
-                            asked = Evaluation("validation", prefix, run.task, run.state, run)
-                            row |= self.measure(asked, source)
+                        for name, source in val.items():
+                            evaluation = Evaluation("validation", name, run.task, run.state, run)
+                            row |= self.measure(evaluation, source)
                     row["seconds"] = run.seconds
                     row["steps_per_second"] = (run.step - logged_step) / max(elapsed, 1e-9)
                     run.seconds = time.perf_counter() - began
@@ -200,7 +206,7 @@ class Loop:
         return min(self._due_steps(run), default=None)
 
     def _due_steps(self, run: Run) -> Iterator[int]:
-        intervals = [run.until, self.log_every, self.validate_every, self.at_least]
+        intervals = [run.until, self.log_every, *self.validate_every.values(), self.at_least]
         intervals += [callback.every for callback in self.callbacks]
         for every in intervals:
             if every is not None:

@@ -31,7 +31,7 @@ from .callbacks import (
 )
 from .checkpoint import latest_checkpoint, load_checkpoint
 from .data import Source
-from .datamodule import limited, prepared, sets
+from .datamodule import intervals, limited, prepared, sets
 from .dispatch import Dispatcher, Masking
 from .errors import TrainError, explain
 from .feed import Padder, feed
@@ -202,7 +202,7 @@ class Trainer(Keywords):
           data: `ArrayData`, `ExampleData`, any iterable of batches, or a `DataModule`.
           until: `Epochs(n)`, `Steps(n)`, `Samples`, `Tokens` or `Seconds`, counted from the very
             beginning, not from the resume.
-          val: data to validate on, as `data`, or {name: data}.
+          val: data to validate on, as `data`, or {name: data}; in an `Evaluator` at its own times.
           at_least: what callbacks may not stop before.
           resume: "auto" goes on from the newest checkpoint in `dir` if there is one; "never"
             raises if there is one; "overwrite" deletes the ones there are; or the path of a
@@ -238,9 +238,10 @@ class Trainer(Keywords):
                 source = run.source
                 run.example = example_batch(source)
             log_every = self.log_every or _default_log_interval(run)
-            intervals = [until, at_least, log_every, self.validate_every]
-            intervals += [callback.every for callback in callbacks]
-            if any(isinstance(every, Tokens) for every in intervals):
+            validate_every = intervals(given, "val", self.validate_every)
+            units = [until, at_least, log_every, *validate_every.values()]
+            units += [callback.every for callback in callbacks]
+            if any(isinstance(every, Tokens) for every in units):
                 run.counts_tokens = True
             first = Plan(
                 resolve_rates(task, length_of(run, self.buckets is not None)), self.accumulate
@@ -259,7 +260,7 @@ class Trainer(Keywords):
                 rehearse=functools.partial(self._try_validation, val_sources),
                 val=val_sources,
                 log_every=log_every,
-                validate_every=self.validate_every,
+                validate_every=validate_every,
                 at_least=at_least,
                 place=self._placed,
             )

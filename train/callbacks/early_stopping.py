@@ -80,10 +80,7 @@ class EarlyStopping(Callback):
 
     def on_log(self, run: Run, row: Row) -> None:
         if self.monitor not in row:
-            validated = any(name.startswith("val/") for name in row)
-            if self.monitor.startswith("val/") and not validated:
-                return  # a row between two validations
-            raise unknown_metric("EarlyStopping", self.monitor, row)
+            return check_row("EarlyStopping", self.monitor, row)
         value = row[self.monitor]
         sign = 1.0 if self.mode == "min" else -1.0
         best = sign * math.inf if self.best is None else self.best
@@ -133,6 +130,13 @@ def unknown_metric(who: str, monitor: str, row: Iterable[str]) -> TrainError:
             else "name a column of the history, or return the metric from the task's loss.",
         )
     )
+
+
+def check_row(who: str, monitor: str, row: Row) -> None:
+    """Raise `TrainError` for a metric that a row has not, unless its data was not validated on."""
+    own = f"{monitor.rpartition('/')[0]}/"
+    if not monitor.startswith("val/") or any(name.startswith(own) for name in row):
+        raise unknown_metric(who, monitor, row)
 
 
 def check_monitors(callbacks: Iterable[Callback], columns: Collection[str]) -> None:

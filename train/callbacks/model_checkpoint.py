@@ -20,7 +20,7 @@ from ..history import Row
 from ..run import Run
 from ..units import EVERY_EPOCH, Duration, Epochs, Steps, check_duration
 from .base import Callback
-from .early_stopping import check_mode, unknown_metric
+from .early_stopping import check_mode, check_row
 
 
 class ModelCheckpoint(Callback):
@@ -108,10 +108,8 @@ class ModelCheckpoint(Callback):
             run.request_save()
 
     def on_log(self, run: Run, row: Row) -> None:
-        if self.monitor is None or self.monitor in row:
-            return
-        if not self.monitor.startswith("val/") or any(name.startswith("val/") for name in row):
-            raise unknown_metric("ModelCheckpoint", self.monitor, row)
+        if self.monitor is not None and self.monitor not in row:
+            check_row("ModelCheckpoint", self.monitor, row)
 
     def on_stop(self, run: Run) -> None:
         run.request_save()

@@ -9,7 +9,7 @@ from ..history import Row
 from ..optimizer import scale_rates
 from ..run import Run
 from .base import Callback
-from .early_stopping import check_mode, unknown_metric
+from .early_stopping import check_mode, check_row
 
 
 class ReduceLROnPlateau(Callback):
@@ -65,9 +65,7 @@ class ReduceLROnPlateau(Callback):
 
     def on_log(self, run: Run, row: Row) -> None:
         if self.monitor not in row:
-            if self.monitor.startswith("val/") and not any(n.startswith("val/") for n in row):
-                return
-            raise unknown_metric("ReduceLROnPlateau", self.monitor, row)
+            return check_row("ReduceLROnPlateau", self.monitor, row)
         value, sign = row[self.monitor], 1.0 if self.mode == "min" else -1.0
         if self.cooling:
             self.cooling -= 1
