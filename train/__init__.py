@@ -90,6 +90,7 @@ from .history import History as History
 from .loggers import CSVLogger as CSVLogger
 from .loggers import JSONLLogger as JSONLLogger
 from .loggers import Logger as Logger
+from .loggers import TensorBoardHistograms as TensorBoardHistograms
 from .loggers import TensorBoardLogger as TensorBoardLogger
 from .metrics import Last as Last
 from .metrics import Mean as Mean

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+import jaxcore
 import jaxcore.numpy as jnp
 from jaxcore import lax, random, tree
 
@@ -49,6 +50,22 @@ def accumulate_gradients(
     (collections, grads), stacked = lax.scan(one, start, (split, jnp.arange(pieces)))
     mean, metrics = merge_stacked({"loss": stacked[0]})["loss"], merge_stacked(stacked[1])
     return mean, metrics, collections, grads
+
+
+def make_gradient(task: Any) -> Callable[[Any, Any], tuple[Any, Any]]:
+    """Compile `loss, gradient = f(state, batch)`: of a training step's mean loss, nothing updated.
+
+    The gradient is that of the parameters, before clipping; of several losses, of their sum.
+    """
+
+    def loss(params: Any, state: Any, batch: Any) -> Any:
+        variables = {**state.variables, "params": params}
+        found = task.update(state.replace(variables=variables), batch)[1]
+        means = [found[name] for name in found if name.rsplit("/", 1)[-1] == "loss"]
+        return sum((m.total / m.weight for m in means), jnp.zeros(()))
+
+    compiled = jaxcore.jit(jaxcore.value_and_grad(loss))
+    return lambda state, batch: compiled(state.params, state, batch)
 
 
 def clip(grads: Any, norm: Any, *, to_norm: float | None, to_value: float | None) -> Any:

@@ -10,6 +10,7 @@ import jaxcore
 import jaxcore.numpy as jnp
 from jaxcore import debug
 
+from .gradients import make_gradient
 from .metrics import Metrics
 from .paths import leaf_paths
 from .state import State
@@ -42,12 +43,7 @@ def not_finite(task: Task, state: State, batch: Any) -> str:
         variables = {**state.variables, "params": params}
         return task.update(state.replace(variables=variables), batch)[1]
 
-    def loss(params: Any) -> Any:
-        found = metrics(params)
-        means = [found[name] for name in found if name.rsplit("/", 1)[-1] == "loss"]
-        return sum((m.total / m.weight for m in means), jnp.zeros(()))
-
-    value, grads = jaxcore.jit(jaxcore.value_and_grad(loss))(state.params)
+    value, grads = make_gradient(task)(state, batch)
     lines = [
         _named("the batch itself: ", batch, "leaves"),
         _named("parameters ", state.params, "parameters"),

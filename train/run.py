@@ -9,9 +9,10 @@ from typing import Any
 
 from rich.console import Console
 
-from .data import Source
+from .data import LeftOut, Source
 from .feed import Feed
 from .history import History, Row
+from .iterables import BatchIterable
 from .phases import Phases
 from .plan import Plan
 from .state import State
@@ -124,6 +125,16 @@ class Run:
         self.batch = 0 if last.last else last.number + 1
         self.data_state = last.state
         self.evaluate_requested = self.log_requested = self.save_requested = False
+
+    def batch_again(self) -> Any:
+        """The batch of the newest step, or None of data that can be read only once."""
+        if isinstance(self.source, BatchIterable) or self.step == 0:
+            return None
+        epoch, number = self.epoch, self.batch - 1
+        if self.epoch_ended:
+            epoch, number = self.epoch - 1, (self.steps_per_epoch or 0) - 1
+        batch = next(self.source.batches(epoch, number), None) if number >= 0 else None
+        return batch.batch if isinstance(batch, LeftOut) else batch
 
     def forget_stop(self) -> None:
         """Take back requests to stop, unless one was to be granted at once."""

@@ -31,6 +31,7 @@ def below(params):
     return {**params, "first": {**params["first"], "bias": jnp.full(3, -90.0)}}
 
 
+@pytest.mark.slow
 def test_gradients_are_named_and_the_line(toy):
     batch = {"x": X}
     state = train.init_state(made(), random.key(0), batch)

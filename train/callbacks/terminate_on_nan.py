@@ -5,7 +5,6 @@ from __future__ import annotations
 from ..arguments import check_counts
 from ..errors import TrainError, explain
 from ..history import Row
-from ..iterables import BatchIterable
 from ..not_finite import not_finite
 from ..run import Run
 from .base import Callback
@@ -53,13 +52,8 @@ class TerminateOnNaN(Callback):
 
 def _where(run: Run) -> str:
     """What is not finite in the step of the last batch, if that can be read again."""
-    if isinstance(run.source, BatchIterable) or run.state is None:
-        return ""
-    epoch, number = run.epoch, run.batch - 1
-    if number < 0:
-        epoch, number = run.epoch - 1, (run.steps_per_epoch or 0) - 1
     try:
-        batch = next(run.source.batches(epoch, number), None)
+        batch = run.batch_again()
         task = run.task if run.plan is None else run.plan.task
         return "" if batch is None else not_finite(task, run.state, batch)
     except Exception as error:  # the run ends by the error above, not by this one

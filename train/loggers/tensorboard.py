@@ -42,7 +42,7 @@ class TensorBoardLogger(Logger):
         now = time.time()
         name = f"events.out.tfevents.{int(now)}.{socket.gethostname()}.{os.getpid()}.jaxcore"
         self._file = (folder / name).open("wb")
-        self._file.write(record(_double(1, now) + _bytes(3, b"brain.Event:2")))
+        self._file.write(record(double_field(1, now) + bytes_field(3, b"brain.Event:2")))
         for row in rows:
             self.write(row)
         for path in old:
@@ -52,11 +52,15 @@ class TensorBoardLogger(Logger):
     def write(self, row: Row) -> None:
         assert self._file is not None
         values = b"".join(
-            _bytes(1, _bytes(1, name.encode()) + _float(2, value))
+            bytes_field(1, bytes_field(1, name.encode()) + float_field(2, value))
             for name, value in row.items()
             if name != "step"
         )
-        event = _double(1, time.time()) + _integer(2, int(row["step"])) + _bytes(5, values)
+        event = (
+            double_field(1, time.time())
+            + integer_field(2, int(row["step"]))
+            + bytes_field(5, values)
+        )
         self._file.write(record(event))
         self._file.flush()
 
@@ -108,20 +112,24 @@ def _varint(value: int) -> bytes:
     return bytes(out) + bytes([value])
 
 
-def _integer(field: int, value: int) -> bytes:
+def integer_field(field: int, value: int) -> bytes:
+    """A field of protobuf's encoding that is an integer or an enumeration."""
     return _varint(field << 3) + _varint(value)
 
 
-def _double(field: int, value: float) -> bytes:
+def double_field(field: int, value: float) -> bytes:
+    """A field that is a float64."""
     return _varint(field << 3 | 1) + struct.pack("<d", value)
 
 
-def _float(field: int, value: float) -> bytes:
+def float_field(field: int, value: float) -> bytes:
+    """A field that is a float32; what is beyond it is infinite."""
     try:
         return _varint(field << 3 | 5) + struct.pack("<f", value)
-    except OverflowError:  # beyond float32
+    except OverflowError:
         return _varint(field << 3 | 5) + struct.pack("<f", float("inf") * (1 if value > 0 else -1))
 
 
-def _bytes(field: int, value: bytes) -> bytes:
+def bytes_field(field: int, value: bytes) -> bytes:
+    """A field that is text, bytes, packed numbers or a message."""
     return _varint(field << 3 | 2) + _varint(len(value)) + value
