@@ -75,7 +75,7 @@ class TensorBoardHistograms(TensorBoardLogger):
         """Rows are the business of `TensorBoardLogger`."""
 
     def on_step_end(self, run: Run) -> None:
-        if not run.is_due(self.every):
+        if self.every is None or not run.is_due(self.every):
             return
         found = {"parameters": run.state.params, **self._gradients(run)}
         counted = _count(self.bins)(found)  # in every process: each may have a part of the state
