@@ -152,8 +152,9 @@ class ArrayData(_Cut):
       shuffle: whether each epoch has its own order, a function of (seed, epoch) alone.
       seed: of the shuffling.
       remainder: "pad" yields the short last batch (which the trainer pads with copies of its
-        rows, masked out of the objective; only batch statistics see them); "drop" leaves it out
-        of this epoch.
+        rows, masked out of the objective; only batch statistics see them, unless the model gives
+        them the mask: `nn.BatchNorm()(x, mask=ctx.mask[:, None])`); "drop" leaves it out of this
+        epoch.
       transform: optional `(batch, rng) -> batch`, for random augmentation on the host. `rng` is a
         `numpy.random.Generator` of (seed, epoch, batch), so augmentation resumes exactly too.
       workers: threads that look up and transform batches at once, with 0 the one that asks. The
