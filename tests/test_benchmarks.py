@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks import __main__ as cases
 from benchmarks import (
+    agreement,
     convolution,
     gpt,
     gpu,
@@ -202,3 +203,27 @@ def test_a_convolution_is_measured_in_each_direction():
     rows = convolution.measure("it", conv, 1, rounds=1, seconds=1e-6)
     names = ["forward", "input gradient", "kernel gradient", "compile all three"]
     assert [r.name for r in rows] == [f"it: {name}" for name in (*names, "temporaries at most")]
+
+
+def test_twins_of_the_examples_have_their_batches_and_rates():
+    work_ = agreement.digits_work(epochs=3)
+    rates = [work_.rate * agreement._schedule(work_, step) for step in range(work_.steps + 1)]
+    np.testing.assert_allclose(
+        rates, [float(work_.task.lr(step)) for step in range(work_.steps + 1)], rtol=1e-4, atol=1e-9
+    )
+    places = [*agreement._batches(work_.data, work_.data.steps_per_epoch + 2)][-2:]
+    for ours, theirs in zip(work_.data.batches(1), places, strict=False):
+        np.testing.assert_array_equal(ours[0], theirs[0])
+
+
+def test_a_twin_in_torch_ends_where_the_example_does():
+    pytest.importorskip("torch")
+    x = np.random.default_rng(0).integers(0, 9, (8, 9)).astype(np.int32)
+    model = agreement.char_lm.Transformer(9, width=32, layers=1, length=8)
+    data = train.ArrayData(x, batch_size=4)
+    work_ = agreement.Work(
+        agreement.char_lm.make_task(model, 6, 1e-2), data, data, 6, "loss", ("", max),
+        agreement._lm_loss, agreement._lm_score, {"weight_decay": 1e-2, "betas": (0.9, 0.95)},
+        rate=1e-2, final=1e-2 / 20, clip=1.0,
+    )  # fmt: skip
+    np.testing.assert_allclose(agreement.ours(work_, 0), agreement.theirs(work_, 0), rtol=1e-4)
