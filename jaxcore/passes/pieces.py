@@ -97,14 +97,13 @@ class _Reading(_Rewriting):
     """Concatenations of neighbouring parts, and parts of concatenations."""
 
     def replaced(self, eq: Equation) -> Any:
-        out = eq.outputs[0]
         if eq.primitive is concatenate_p:
             axis = eq.params["dimension"]
             parts = [self.part(self.unreshaped(x), axis) for x in eq.inputs]
             whole = _joined(parts)
             return self.of_runs(parts, eq) if whole is None else self.of_part(whole, eq)
         if eq.primitive is slice_p:
-            part = self.part(out, eq=eq)
+            part = self.part(eq.outputs[0], eq=eq)
             source = None if part is None else self.made.get(part.x)
             if part is not None and source is not None and source.primitive is concatenate_p:
                 return self.of_operand(part, source, eq)
