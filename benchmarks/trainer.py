@@ -46,7 +46,7 @@ class Size:
 
 
 TINY = Size("tiny MLP", width=32, rows=32, steps=400, rounds=15)
-LARGER = Size("MLP of about 5 ms a step", width=512, rows=256, steps=100, rounds=9)
+LARGER = Size("MLP of about 5 ms a step", width=512, rows=384, steps=100, rounds=9)
 
 
 class MLP(nn.Module):

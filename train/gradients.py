@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable
 from typing import Any
-
-import numpy as np
 
 import jaxcore
 import jaxcore.numpy as jnp
@@ -90,25 +89,12 @@ def global_norm(grads: Any) -> Any:
     >>> float(global_norm({"a": jnp.array([3.0]), "b": jnp.array([4.0])}))
     5.0
     """
-    together: dict[Any, list[Any]] = {}
-    for number, leaf in enumerate(tree.leaves(grads)):
-        square = jnp.square(leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32)))
-        alone = number if square.size > _SMALL else None
-        together.setdefault((square.shape, square.dtype, alone), []).append(square)
-    sums = [one for squares in together.values() for one in _sums(squares)]
-    return jnp.sqrt(sum(sums, jnp.zeros((), jnp.float32)))
+    leaves = tree.leaves(grads)
+    dtype = functools.reduce(jnp.promote_types, [leaf.dtype for leaf in leaves], jnp.float32)
+    small = [leaf.astype(dtype).ravel() for leaf in leaves if leaf.size <= _SMALL]
+    large = [leaf.astype(dtype) for leaf in leaves if leaf.size > _SMALL]
+    summed = [jnp.concatenate(small), *large] if small else large
+    return jnp.sqrt(sum((jnp.sum(jnp.square(x)) for x in summed), jnp.zeros((), dtype)))
 
 
-_SMALL = 4096  # entries of an array whose sum costs less than starting to compute it
-
-
-def _sums(arrays: list[Any]) -> Sequence[Any]:
-    """The sum of each array; of several, which have one shape, in a single operation."""
-    if len(arrays) == 1:
-        return [jnp.sum(arrays[0])]
-    zeros = [np.zeros((), arrays[0].dtype)] * len(arrays)
-    return lax.reduce(arrays, zeros, _add, tuple(range(arrays[0].ndim)))
-
-
-def _add(a: Any, b: Any) -> Any:
-    return tree.map(jnp.add, a, b)
+_SMALL = 4096  # entries of an array whose sum costs less than starting to compute it alone

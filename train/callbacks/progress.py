@@ -32,8 +32,8 @@ class ProgressBar(Callback):
     The time left is estimated from what the run took since its first step, validations included.
 
     Args:
-      refresh: least seconds between two updates of the bar, which take a hundredth of the time at
-        most.
+      refresh: least seconds between two updates of the bar, which take half a hundredth of the
+        time at most.
     """
 
     def __init__(self, refresh: float = 0.1) -> None:
@@ -82,7 +82,7 @@ class ProgressBar(Callback):
         if self._progress is not None and now > self._next:
             self._draw(run)
             drawn = time.perf_counter()
-            self._next = drawn + max(self.refresh, 100 * (drawn - now))
+            self._next = drawn + max(self.refresh, 200 * (drawn - now))
 
     def on_log(self, run: Run, row: Row) -> None:
         self._numbers = numbers_of(row)
