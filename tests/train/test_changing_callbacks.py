@@ -201,10 +201,10 @@ def test_averages_are_used_everywhere_once_they_begin_and_resume_exactly(toy, tm
     assert not np.array_equal(averaged["params"]["out"]["bias"], part.state.params["out"]["bias"])
     loss = check(part.state, averaged)
     assert name == "swa" or part.history.last("val/loss") == loss  # that ends with new statistics
-    # A run that has ended, and computed statistics, goes on as if it had not.
-    for resume, epochs in (("overwrite", 4), ("auto", 5)):
-        part = saving.fit(task, data, until=train.Epochs(epochs), resume=resume)
-    toy.equal(part.state, whole.state)
+    if name == "swa":  # a run that has ended, and computed statistics, goes on as if it had not
+        for resume, epochs in (("overwrite", 4), ("auto", 5)):
+            part = saving.fit(task, data, until=train.Epochs(epochs), resume=resume)
+        toy.equal(part.state, whole.state)
 
 
 def test_an_average_by_callback_is_that_of_the_task(toy):
