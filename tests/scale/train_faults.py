@@ -51,7 +51,7 @@ def jitter(batch, rng):
 
 
 def grain_loader():
-    """The same from a loader with two worker processes."""
+    """The same without end, from a loader with two worker processes."""
     import grain
     from absl import flags
 
@@ -74,7 +74,7 @@ def grain_loader():
             return "Examples()"
 
     sampler = grain.samplers.IndexSampler(
-        num_records=ROWS, num_epochs=1, seed=3, shuffle=True,
+        num_records=ROWS, num_epochs=None, seed=3, shuffle=True,
         shard_options=grain.sharding.NoSharding(),
     )  # fmt: skip
     return grain.DataLoader(
@@ -148,6 +148,7 @@ def main(run_dir, steps, kind, fault):
         accumulate=2,
         prefetch=0 if kind == "grain" else 2,
         log_every=train.Steps(4),
+        validate_every=train.Steps(7),
         num_sanity_val_steps=0,
         mesh=jaxcore.make_mesh((jaxcore.device_count(),), ("data",)) if several else None,
         shard="fsdp" if kind == "fsdp" else None,

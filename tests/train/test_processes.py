@@ -1,6 +1,9 @@
 """What several processes say of each other, tried in one that takes itself for one of two."""
 
+import os
+import signal
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -61,6 +64,59 @@ def test_a_lost_process_is_told_from_other_errors(two, tmp_path, kind, text, exp
         again = pytest.raises(train.TrainError, match=f"it goes on from {path}")
         with again, loss_explained(tmp_path):
             raise kind(text)
+
+
+def stopping():
+    """A run that notes what is asked of it."""
+    asked = SimpleNamespace(step=0, ending=None, reason=None, saves=0)
+
+    def request_save():
+        asked.saves += 1
+
+    def request_stop(reason, *, now):
+        asked.reason = reason
+
+    asked.request_save, asked.request_stop = request_save, request_stop
+    return asked
+
+
+def test_processes_agree_by_a_count_that_grows_by_one(two, monkeypatch):
+    """The runtime names one count to stop at, which several steps in a call would jump over."""
+    counts, run = [], stopping()
+
+    def reached(count):
+        counts.append(count)
+        return len(counts) == 4
+
+    monkeypatch.setattr(multihost_utils, "reached_preemption_sync_point", reached)
+    for _ in range(2):  # a second run in the process goes on counting
+        callback = train.SaveOnSignal(exit_code=75)
+        callback.on_fit_start(run)
+        for step in (3, 6):
+            run.step = step
+            callback.on_step_end(run)
+        callback.on_fit_end(run)
+    assert counts == list(range(counts[0], counts[0] + 4))
+    assert run.reason == "received SIGTERM" and run.saves == 1
+    assert run.ending.code == 75
+
+
+def test_ctrl_c_of_one_process_is_told_to_the_runtime(two, monkeypatch):
+    told, run = [], stopping()
+    monkeypatch.setattr(multihost_utils, "reached_preemption_sync_point", lambda _: bool(told))
+    before = signal.signal(signal.SIGTERM, lambda number, frame: told.append(number))
+    try:
+        callback = train.SaveOnSignal(exit_code=75)
+        callback.on_fit_start(run)
+        callback.on_step_end(run)
+        assert run.reason is None
+        os.kill(os.getpid(), signal.SIGINT)
+        callback.on_step_end(run)
+        callback.on_fit_end(run)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert told == [signal.SIGTERM] and run.reason == "received SIGINT"
+    assert isinstance(run.ending, KeyboardInterrupt) and run.saves == 1
 
 
 def test_one_process_loses_nobody(tmp_path):
