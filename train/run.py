@@ -97,6 +97,12 @@ class Run:
         return self.source.steps_per_epoch
 
     @property
+    def usual_log_interval(self) -> Unit:
+        """Between rows, if nobody says: 50 steps, or an epoch where those are shorter."""
+        per_epoch = self.steps_per_epoch
+        return Epochs(1) if per_epoch is not None and per_epoch <= 50 else Steps(50)
+
+    @property
     def total_steps(self) -> int | None:
         """Steps in the whole run, or None when not known."""
         if isinstance(self.until, Steps):

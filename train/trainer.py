@@ -59,7 +59,7 @@ from .saving import Saver
 from .state import State
 from .step import init_state, make_eval_step, make_predict_step
 from .task import Task, check_task
-from .units import EVERY_EPOCH, Duration, Epochs, Steps, Tokens, Unit, check_duration, is_over
+from .units import EVERY_EPOCH, Duration, Steps, Tokens, Unit, check_duration, is_over
 
 
 class Trainer(Keywords):
@@ -237,7 +237,7 @@ class Trainer(Keywords):
             if run.source is not source:
                 source = run.source
                 run.example = example_batch(source)
-            log_every = self.log_every or _default_log_interval(run)
+            log_every = self.log_every or run.usual_log_interval
             validate_every = intervals(given, "val", self.validate_every)
             units = [until, at_least, log_every, *validate_every.values()]
             units += [callback.every for callback in callbacks]
@@ -290,7 +290,7 @@ class Trainer(Keywords):
         of every batch; with `collect=False` that is all, and None comes back.
         """
         check_task(task)
-        with prepared(data, "predict") as (data, _):
+        with loss_explained(self.dir), prepared(data, "predict") as (data, _):
             evaluation.check_shuffle(data)
             source = as_source(data)
             padder = self._padder(getattr(source, "batch_size", None))
@@ -368,7 +368,7 @@ class Trainer(Keywords):
     ) -> Measured:
         check_task(task)
         found = Measured()
-        with prepared(data, stage) as (data, _):
+        with loss_explained(self.dir), prepared(data, stage) as (data, _):
             for name, source in sets(data, prefix).items():
                 kind = "validation" if prefix == "val" else prefix
                 asked = Evaluation(kind, name, task, state)
@@ -392,8 +392,3 @@ class Trainer(Keywords):
 
 def _measuring(task: Task, deterministic: bool) -> Masking:
     return Masking(make_eval_step(task, deterministic=deterministic))
-
-
-def _default_log_interval(run: Run) -> Unit:
-    per_epoch = run.steps_per_epoch
-    return Epochs(1) if per_epoch is not None and per_epoch <= 50 else Steps(50)
