@@ -9,7 +9,7 @@ precision       bfloat16, and float16 with its loss scale
 averaging       averages of the parameters; batch_stats: statistics that belong to them
 gradients       micro-batches, clipping, norms; not_finite: where a NaN came from
 state, step     State, make_step: the pure step, usable without the trainer
-data            ArrayData, ExampleData: shuffled batches that resume exactly
+data            ArrayData, ExampleData: shuffled batches that resume exactly; workers: by threads
 iterables       any iterable of batches; loader_state: its place, as JSON
 datamodule      data sets with what prepares them, and when to validate on which
 feed, prefetch  batches brought to one shape, made ready ahead; buckets: brought to a few shapes
