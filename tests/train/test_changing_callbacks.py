@@ -57,6 +57,7 @@ def test_what_thaws_begins_afresh_and_the_rest_goes_on(toy):
     toy.equal(new.opt_state["**"], state.opt_state["**"])
     assert int(new.opt_state["hidden/**"].count) == 0
     toy.equal(new.average.params["out"], state.average.params["out"])
+    toy.equal(new.average.rest["out"], state.average.rest["out"])
     toy.equal(new.average.params["hidden"], state.params["hidden"])
     toy.equal(new.params, state.params)
     assert plan.accumulate == 2 and not plan.same(Plan(task)) and plan.same(plan.change())
