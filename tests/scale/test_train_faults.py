@@ -94,6 +94,7 @@ def whole(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900 + 120 * FAULTS)
 @pytest.mark.parametrize(
     ("processes", "kind", "most"), [(1, "arrays", 20), (1, "grain", 20), (2, "arrays", 10)]
 )

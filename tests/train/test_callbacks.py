@@ -280,6 +280,8 @@ def test_a_signal_saves_and_ends_the_run(toy, tmp_path):
     assert [step for step, _ in train.list_checkpoints(tmp_path / "again")] == [2]
     with pytest.raises(train.TrainError, match="`exit_code` is not a count"):
         train.SaveOnSignal(exit_code=0)
+    with pytest.raises(train.TrainError, match="SaveOnSignal has nowhere to save"):
+        toy.trainer(callbacks=[save]).fit(toy.task(), toy.data(8), until=train.Steps(1))
 
 
 def test_a_run_without_a_finite_step_ends():

@@ -68,7 +68,7 @@ def test_a_lost_process_is_told_from_other_errors(two, tmp_path, kind, text, exp
 
 def stopping():
     """A run that notes what is asked of it."""
-    asked = SimpleNamespace(step=0, ending=None, reason=None, saves=0)
+    asked = SimpleNamespace(dir="run", step=0, ending=None, reason=None, saves=0)
 
     def request_save():
         asked.saves += 1

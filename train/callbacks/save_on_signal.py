@@ -11,6 +11,7 @@ from typing import Any
 import jaxcore
 
 from ..arguments import check_counts
+from ..errors import TrainError, explain
 from ..run import Run
 from .base import Callback
 
@@ -49,6 +50,15 @@ class SaveOnSignal(Callback):
         self._several = False
 
     def on_fit_start(self, run: Run) -> None:
+        if run.dir is None:
+            raise TrainError(
+                explain(
+                    "SaveOnSignal has nowhere to save.",
+                    got="Trainer(dir=None)",
+                    expected="a directory for the run",
+                    fix="write Trainer(dir='runs/first', ...).",
+                )
+            )
         self._received = None
         self._several = jaxcore.process_count() > 1
         own = self.signals
