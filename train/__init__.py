@@ -16,6 +16,7 @@ feed, prefetch  batches brought to one shape, made ready ahead; buckets: brought
 trainer         Trainer: fit, validate, test, predict
 loop, dispatch  the loop of a run, its order of events; what goes into each call of the step
 run, plan       Run, Plan: what callbacks see, and what a step is made from
+watching        what callbacks see inside the compiled step
 evaluation      a compiled step over all of a data set
 callbacks       everything optional, one a file
 loggers         CSV, JSON lines, TensorBoard
@@ -55,6 +56,7 @@ from .callbacks import LearningRateMonitor as LearningRateMonitor
 from .callbacks import ModelCheckpoint as ModelCheckpoint
 from .callbacks import ModelPruning as ModelPruning
 from .callbacks import ModelSummary as ModelSummary
+from .callbacks import OptimizerMonitor as OptimizerMonitor
 from .callbacks import ProfilerTrace as ProfilerTrace
 from .callbacks import ProgressBar as ProgressBar
 from .callbacks import RangeTest as RangeTest
@@ -132,3 +134,4 @@ from .units import Samples as Samples
 from .units import Seconds as Seconds
 from .units import Steps as Steps
 from .units import Tokens as Tokens
+from .watching import Inside as Inside

@@ -160,7 +160,16 @@ def _panels(names: Iterable[str]) -> dict[str, dict[str, str]]:
 
 
 def _is_bookkeeping(name: str) -> bool:
-    plain = ("step", "epoch", "seconds", "skipped", "gradient_norm", "update_norm", "loss_scale")
+    plain = (
+        "step",
+        "epoch",
+        "seconds",
+        "skipped",
+        "gradient_norm",
+        "update_norm",
+        "parameter_norm",
+        "loss_scale",
+    )
     last = name.rsplit("/", 1)[-1]
     speeds = last.endswith("_per_second") or name.startswith(("device/", "host/"))
     return last in plain or speeds or name.startswith("learning_rate")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .callbacks import Callback, listeners
+from .callbacks import Callback, configured, listeners
 from .checkpoint import checkpoint_path
 from .data import Source
 from .dispatch import Dispatcher
@@ -57,9 +57,7 @@ class Loop:
 
     def plan(self, plan: Plan, epoch: int) -> Plan:
         """What the step of an epoch is made from, as the callbacks want it."""
-        for callback in self.callbacks:
-            plan = callback.configure(plan, epoch)
-        return plan
+        return configured(self.callbacks, plan, epoch)
 
     def run(self, run: Run, first: Plan, unlogged: Sequence[Metrics]) -> None:
         """Train until something stops the run.

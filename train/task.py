@@ -24,6 +24,7 @@ from .optimizer import Optimizer, Rate, check_freeze, learning_rates
 from .precision import Precision
 from .selection import updated_where
 from .state import State
+from .watching import Inside, Watcher, watched
 
 Loss = Callable[[Model, Any, Context], Any]
 
@@ -62,6 +63,8 @@ class Task(Keywords):
       average: an `Average` of the parameters, which then validates, tests and predicts.
       update_norm: whether the norm of each update is logged beside that of the gradient; it costs
         one more pass over the parameters.
+      watch: functions of the step as it is computed, an `Inside`, to {column: number}; callbacks
+        add theirs by `inside_step`.
     """
 
     model: Any
@@ -74,6 +77,7 @@ class Task(Keywords):
     stack: tuple[str, ...] = ()
     average: Average | None = None
     update_norm: bool = False
+    watch: tuple[Watcher, ...] = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.model, type):
@@ -287,7 +291,7 @@ class Task(Keywords):
             unscaled = scale if unscaled is None else unscaled * scale
         if unscaled is not None:
             grads = tree.map(lambda g: g / unscaled.astype(g.dtype), grads)
-        norm = global_norm(grads)
+        raw, norm = grads, global_norm(grads)
         finite = jnp.isfinite(norm) & jnp.isfinite(mean.total)
         value = mean.total / divisor
         grads = clip(grads, norm, to_norm=self.clip_norm, to_value=self.clip_value)
@@ -313,8 +317,13 @@ class Task(Keywords):
         if self.update_norm:
             size = jnp.where(keep, global_norm(added), 0.0)
             report["update_norm"] = Mean(size, jnp.ones_like(size))
+        seen: dict[str, Metric] = {}
+        if self.watch:
+            added = tree.map(lambda x: jnp.where(keep, x, jnp.zeros_like(x)), added)
+            whole = [optimizer.join(part, {}) for part in (active, raw, added)]
+            seen = watched(self.watch, Inside(state.step, value, *whole, name))
         prefix = f"{name}/" if name else ""
-        report = {f"{prefix}{metric}": value for metric, value in report.items()}
+        report = {f"{prefix}{metric}": value for metric, value in report.items()} | seen
         new = state.replace(variables=variables, opt_state=opt_state, loss_scale=loss_scale)
         return new, report
 

@@ -28,6 +28,7 @@ from .callbacks import (
     TerminateOnNaN,
     check_callbacks,
     check_monitors,
+    configured,
 )
 from .checkpoint import latest_checkpoint, load_checkpoint
 from .data import Source
@@ -316,7 +317,7 @@ class Trainer(Keywords):
         """Give the run its plan and state, fresh or restored; returns metrics not yet logged."""
         path = checkpoint_to_resume(self.dir, resume)
         epoch = 0 if path is None else plan_epoch(path)
-        run.plan = functools.reduce(lambda plan, c: c.configure(plan, epoch), callbacks, first)
+        run.plan = configured(callbacks, first, epoch)
         task, key = run.plan.task, random.key(self.seed)
         if path is not None:
             state = self._loaded(path, abstract_state(task, key, run.example))

@@ -62,7 +62,8 @@ def hearing(name):
     return method
 
 
-HOOKS = [name for name in vars(train.Callback) if not name.startswith("_") and name != "every"]
+QUIET = "every", "inside_step"  # no event, but a part of the step's program
+HOOKS = [name for name in vars(train.Callback) if not name.startswith("_") and name not in QUIET]
 for hook in HOOKS:
     setattr(Recorder, hook, hearing(hook))
 

@@ -13,7 +13,7 @@ backup_and_restore   a checkpoint only while it may be needed
 reduce_lr_on_plateau, learning_rate_monitor, learning_rate_finder
 weight_averaging, stochastic_weight_averaging
 finetuning, accumulation_scheduler, model_pruning: what changes by epoch
-batch_size_finder, throughput_monitor, device_stats_monitor, profiler_trace
+batch_size_finder, throughput_monitor, optimizer_monitor, device_stats_monitor, profiler_trace
 timer, lambda_callback, prediction_writer, tqdm_progress
 """
 
@@ -21,6 +21,7 @@ from .accumulation_scheduler import GradientAccumulationScheduler as GradientAcc
 from .backup_and_restore import BackupAndRestore as BackupAndRestore
 from .base import Callback as Callback
 from .base import check_callbacks as check_callbacks
+from .base import configured as configured
 from .base import listeners as listeners
 from .base import named as named
 from .batch_size_finder import BatchSizeFinder as BatchSizeFinder
@@ -38,6 +39,7 @@ from .learning_rate_monitor import LearningRateMonitor as LearningRateMonitor
 from .model_checkpoint import ModelCheckpoint as ModelCheckpoint
 from .model_pruning import ModelPruning as ModelPruning
 from .model_summary import ModelSummary as ModelSummary
+from .optimizer_monitor import OptimizerMonitor as OptimizerMonitor
 from .prediction_writer import BasePredictionWriter as BasePredictionWriter
 from .profiler_trace import ProfilerTrace as ProfilerTrace
 from .progress import ProgressBar as ProgressBar

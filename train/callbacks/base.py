@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from ..metrics import Measured, Metrics
 from ..plan import Plan
 from ..run import Evaluation, Run
 from ..units import Duration
+from ..watching import Inside
 
 
 class Callback(Keywords):
@@ -49,6 +50,13 @@ class Callback(Keywords):
     def configure(self, plan: Plan, epoch: int) -> Plan:
         """Change what the step of an epoch is made from: a function of its arguments alone."""
         return plan
+
+    def inside_step(self, inside: Inside) -> Mapping[str, Any]:
+        """Columns of the log made of a step's gradient and updates, as part of its program.
+
+        The function is traced, like a loss: what it takes of `self` is a constant.
+        """
+        return {}
 
     def on_fit_start(self, run: Run) -> None:
         """Once the state is there, fresh or restored, before the first step."""
@@ -155,6 +163,15 @@ def listeners(callbacks: Sequence[Callback], event: str) -> Iterator[Callable[..
         method = getattr(callback, event)
         if getattr(method, "__func__", None) is not getattr(Callback, event):
             yield method
+
+
+def configured(callbacks: Sequence[Callback], plan: Plan, epoch: int) -> Plan:
+    """What the step of an epoch is made from, as the callbacks want it."""
+    for callback in callbacks:
+        plan = callback.configure(plan, epoch)
+        for watcher in listeners([callback], "inside_step"):
+            plan = plan.change(watch=(*plan.task.watch, watcher))
+    return plan
 
 
 def named(callbacks: Sequence[Callback]) -> dict[str, Callback]:

@@ -19,6 +19,7 @@ _HIDDEN = (
     "seconds",
     "gradient_norm",
     "update_norm",
+    "parameter_norm",
     "loss_scale",
     "flops_per_second",
     "peak_megabytes",
