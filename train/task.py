@@ -320,8 +320,9 @@ class Task(Keywords):
         seen: dict[str, Metric] = {}
         if self.watch:
             added = tree.map(lambda x: jnp.where(keep, x, jnp.zeros_like(x)), added)
-            whole = [optimizer.join(part, {}) for part in (active, raw, added)]
-            seen = watched(self.watch, Inside(state.step, value, *whole, name))
+            params, slope, updates = (optimizer.join(x, {}) for x in (active, raw, added))
+            inside = Inside(state.step, value, params, slope, updates, name)
+            seen = watched(self.watch, inside)
         prefix = f"{name}/" if name else ""
         report = {f"{prefix}{metric}": value for metric, value in report.items()} | seen
         new = state.replace(variables=variables, opt_state=opt_state, loss_scale=loss_scale)
