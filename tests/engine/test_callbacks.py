@@ -103,6 +103,19 @@ def test_effects_survive_and_their_removal_is_complete():
     assert without_effects(quiet) is quiet
 
 
+def test_effects_between_parts_and_sums_stay(capfd):
+    def f(x):
+        jax.debug.print("one", ordered=True)
+        joined = jnp.concatenate([x[:1], x[1:]])
+        jax.debug.print("two", ordered=True)
+        return joined + jnp.pad(x[1:], (0, 1)) + jnp.pad(x[:1], (2, 0))[:3]
+
+    x = jnp.arange(3.0)
+    np.testing.assert_array_equal(jaxcore.jit(f)(x), f(x))
+    jax.effects_barrier()
+    assert capfd.readouterr().out.split() == ["one", "two"] * 2
+
+
 def test_callback_in_two_steps_and_its_errors():
     def f(x):
         jaxcore.debug.callback(ordered=True)(record, x)

@@ -312,19 +312,6 @@ def test_the_gradient_of_reading_rows_is_a_concatenation():
     np.testing.assert_allclose(jaxcore.jit(jaxcore.grad(loss))(X), jax.grad(loss)(X))
 
 
-def test_effects_between_parts_and_sums_stay(capfd):
-    def f(x):
-        jax.debug.print("one", ordered=True)
-        joined = jnp.concatenate([x[:1], x[1:]])
-        jax.debug.print("two", ordered=True)
-        return joined + jnp.pad(x[1:], (0, 1)) + jnp.pad(x[:1], (2, 0))[:3]
-
-    x = jnp.arange(3.0)
-    np.testing.assert_array_equal(jaxcore.jit(f)(x), f(x))
-    jax.effects_barrier()
-    assert capfd.readouterr().out.split() == ["one", "two"] * 2
-
-
 @pytest.mark.parametrize(
     "indices",
     [
