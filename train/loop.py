@@ -216,5 +216,12 @@ class Loop:
 def _rank(name: str) -> tuple[int, str]:
     """Order of columns: the loss, the task's metrics, then what describes the step."""
     tail = name.split("learning_rate/")[0].rsplit("/", 1)[-1] or "learning_rate"
-    late = ("learning_rate", "gradient_norm", "update_norm", "loss_scale", "skipped")
+    late = (
+        "learning_rate",
+        "gradient_norm",
+        "update_norm",
+        "parameter_norm",
+        "loss_scale",
+        "skipped",
+    )
     return (0 if tail == "loss" else 2 + late.index(tail) if tail in late else 1), name

@@ -72,6 +72,18 @@ def test_every_so_often(toy):
     np.testing.assert_allclose(seldom, np.where([False, True, False, True], always, np.nan))
 
 
+@pytest.mark.parametrize("settings", [{"steps_per_call": 2}, {"accumulate": 2}])
+def test_the_mean_of_a_row_is_that_of_its_steps(toy, settings):
+    def fit(**more):
+        watch = train.LambdaCallback(inside_step=lambda inside: {"seen": inside.loss})
+        trainer = toy.trainer(callbacks=[watch], log_every=train.Steps(2), **more)
+        return trainer.fit(toy.task(), toy.data(32, shuffle=False), until=train.Steps(4)).history
+
+    history = fit(**settings)
+    np.testing.assert_allclose(history["seen"], history["loss"], rtol=1e-6)
+    np.testing.assert_allclose(history["seen"], fit()["seen"], rtol=1e-5)
+
+
 def test_mistakes(toy):
     class Vector(train.Callback):
         def inside_step(self, inside):

@@ -12,6 +12,7 @@ from ..units import Duration, Unit, check_duration, is_over
 from .base import Callback
 
 _EVENTS = [name for name in vars(Callback) if name.startswith("on_")]
+_MAKE = "configure", "inside_step"  # what the step is made from
 _OUTSIDE = "on_validation", "on_test", "on_predict"  # events that there are without a run, too
 
 
@@ -48,9 +49,9 @@ class LambdaCallback(Callback):
         self.before = before
         self.only = only
         for name, hook in hooks.items():
-            if name not in (*_EVENTS, "configure"):
+            if name not in (*_EVENTS, *_MAKE):
                 conditions = ["every", "after", "before", "only"]
-                raise unknown_argument("LambdaCallback", name, [*_EVENTS, "configure", *conditions])
+                raise unknown_argument("LambdaCallback", name, [*_EVENTS, *_MAKE, *conditions])
             of_run = name in _EVENTS and not name.startswith(_OUTSIDE)
             setattr(self, name, functools.partial(self._if_due, hook) if of_run else hook)
 
