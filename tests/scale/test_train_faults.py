@@ -1,6 +1,6 @@
 """Runs of one process and of several, killed or told to end at any moment, that go on to the bit.
 
-JAXCORE_TEST_KILLS=30 makes as many faults as the promises name; a test run makes a few of each.
+JAXCORE_TEST_KILLS=30 makes as many faults as the promises name; a test run makes one of each.
 """
 
 import json
@@ -18,7 +18,7 @@ from jaxcore.train.checkpoint import checkpoint_path
 from jaxcore.train.launch import launch
 
 SCRIPT = str(Path(__file__).with_name("train_faults.py"))
-FAULTS = int(os.environ.get("JAXCORE_TEST_KILLS", "2"))
+FAULTS = int(os.environ.get("JAXCORE_TEST_KILLS", "1"))
 STEPS = 300 if FAULTS >= 20 else 200
 EXIT_CODE, KILLED = 75, -9
 
@@ -118,7 +118,7 @@ def test_a_run_killed_again_and_again_ends_as_the_one_that_was_not(
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(min(FAULTS, 30)))
 def test_sigterm_to_one_process_saves_and_ends_all_at_one_step(whole, tmp_path, number):
-    processes, seed = (1, 2, 4)[number % 3], time.time_ns() % 2**32
+    processes, seed = (2, 1, 4)[number % 3], time.time_ns() % 2**32
     rng, run_dir = np.random.default_rng(seed), tmp_path / "run"
     fault = random_fault(rng, run_dir, processes, "SIGTERM")
     story = f"seed {seed}, {fault}"
@@ -139,9 +139,7 @@ def test_sigterm_to_one_process_saves_and_ends_all_at_one_step(whole, tmp_path, 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("at", "kind"),
-    [("save", "fsdp"), ("validate", "arrays"), ("step", "arrays"), ("start", "arrays")][
-        : FAULTS // 2
-    ],
+    [("save", "fsdp"), ("validate", "arrays"), ("step", "arrays"), ("start", "arrays")][:FAULTS],
 )
 def test_a_process_that_is_killed_is_missed_by_the_other(tmp_path, capfd, at, kind):
     run_dir = tmp_path / "run"
