@@ -113,6 +113,15 @@ class Evaluator:
     def __post_init__(self) -> None:
         if self.every is not None:
             check_duration("every", self.every)
+        if _by_name(self.data):
+            raise TrainError(
+                explain(
+                    "`data` of an Evaluator is one data set.",
+                    got=f"a dict of {sorted(self.data)}",
+                    expected="an Evaluator for each name",
+                    fix="write {'easy': Evaluator(a, every), 'hard': Evaluator(b, every)}.",
+                )
+            )
 
 
 def intervals(data: Any, prefix: str, usual: Duration) -> dict[str, Duration | None]:

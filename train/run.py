@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -170,12 +170,18 @@ class Run:
 
 @dataclass(frozen=True)
 class Fit:
-    """What `Trainer.fit` returns: state, log, why the run ended, and where its time went."""
+    """What `Trainer.fit` returns: state, log, why the run ended, and where its time went.
+
+    It also is a pair: ``state, history = trainer.fit(...)``.
+    """
 
     state: State
     history: History
     stop_reason: str
     phases: Phases = field(default_factory=Phases)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.state, self.history))
 
     def __repr__(self) -> str:  # without the state, which is as long as the model is large
         return f"Fit: {self.stop_reason}. {self.history!r}"

@@ -40,6 +40,8 @@ def test_one_data_set_and_its_mistakes(toy):
     assert trainer.validate(toy.task(), val, fit.state).keys() == {"val/loss", "val/mae"}
     with pytest.raises(train.TrainError, match="`every` has no unit"):
         train.Evaluator(toy.data(8), 3)
+    with pytest.raises(train.TrainError, match=r"one data set[\s\S]*\['a'\]"):
+        train.Evaluator({"a": toy.data(8)})
 
 
 def test_the_best_weights_come_back(toy, tmp_path):

@@ -77,5 +77,8 @@ def test_validations_by_name_share_the_panel_of_their_metric():
 
 def test_it_says_how_it_ended():
     assert repr(train.History([])) == "History of no rows"
-    said = repr(train.Fit(None, train.History(ROWS), "reached 2 epochs"))
+    fit = train.Fit(None, train.History(ROWS), "reached 2 epochs")
+    state, history = fit
+    assert state is fit.state and history is fit.history
+    said = repr(fit)
     assert said.startswith("Fit: reached 2 epochs. History of 4 rows, the last: step 4  epoch 2")

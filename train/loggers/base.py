@@ -145,7 +145,7 @@ def target(run: Run, path: str | os.PathLike[str] | None, name: str, who: str) -
                 f"{who} has nowhere to write.",
                 got=f"Trainer(dir=None) and {who}()",
                 expected="a directory for the run, or a path",
-                fix=f"write Trainer(dir='runs/first') or {who}({name!r}).",
+                fix=f"write Trainer(dir='runs/first') or {who}(path={name!r}).",
             )
         )
     return run.dir / name
