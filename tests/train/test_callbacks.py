@@ -158,6 +158,8 @@ NAN = float("nan")
         ({"patience": 2}, [3, 2, 2, 2], 4),  # equal is not better
         ({"patience": 2}, [3, 4, 2, 3, 1, 2, 2], 7),  # an improvement starts the count anew
         ({"patience": 1}, [3, 2, 1, 0], None),
+        ({"patience": 2, "baseline": 1.0}, [3, 2, 1, 0], 2),  # better, but not than that
+        ({"patience": 2, "baseline": 1.0}, [3, 0.5, 1, 0.4], None),
         ({"patience": 0}, [3, 3], 2),
         ({"patience": 2, "mode": "max"}, [1, 2, 1, 1], 4),
         ({"patience": 2, "mode": "max"}, [1, 2, 3, 4], None),

@@ -31,6 +31,7 @@ class EarlyStopping(Callback):
       stopping_threshold: stop as soon as the metric is better than this.
       divergence_threshold: stop as soon as the metric is worse than this.
       check_finite: whether NaN or infinity stops the run.
+      baseline: what the first check has to beat, as a best value from before the run.
 
     >>> from jaxcore import train
     >>> trainer = train.Trainer(callbacks=[EarlyStopping("val/accuracy", mode="max", patience=5)])
@@ -46,6 +47,7 @@ class EarlyStopping(Callback):
         stopping_threshold: float | None = None,
         divergence_threshold: float | None = None,
         check_finite: bool = True,
+        baseline: float | None = None,
     ) -> None:
         check_mode(mode)
         check_counts(0, patience=patience)
@@ -54,6 +56,7 @@ class EarlyStopping(Callback):
             optional=True,
             stopping_threshold=stopping_threshold,
             divergence_threshold=divergence_threshold,
+            baseline=baseline,
         )
         self.monitor = monitor
         self.patience = patience
@@ -62,12 +65,13 @@ class EarlyStopping(Callback):
         self.stopping_threshold = stopping_threshold
         self.divergence_threshold = divergence_threshold
         self.check_finite = check_finite
-        self.best: float | None = None
+        self.baseline = baseline
+        self.best: float | None = baseline
         self.waited = 0
 
     def on_fit_start(self, run: Run) -> None:
         if run.resumed_from is None:  # the trainer may have fitted something else before
-            self.best, self.waited = None, 0
+            self.best, self.waited = self.baseline, 0
         if self.monitor.startswith("val/") and not run.validates:
             raise TrainError(
                 explain(
