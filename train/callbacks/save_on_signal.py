@@ -27,7 +27,8 @@ class SaveOnSignal(Callback):
     callback: a second Ctrl-C ends the run at once.
 
     Where several processes train together, a signal to any of them ends all. JAX's runtime
-    tells them, within about a second, and they agree on the step after which they save.
+    tells them, within about a second, and they agree on the step after which they save. It keeps
+    SIGTERM for itself, so that a second one does nothing there.
 
     Args:
       signals: to heed.
