@@ -135,7 +135,9 @@ class SpikeDetection(Callback):
         path = self._path(run)
         if path is not None and jaxcore.process_index() == 0:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps([[*a, *b] for a, b in self.skipped]), "utf-8")
+            temporary = path.with_name(f".{path.name}.tmp")
+            temporary.write_text(json.dumps([[*a, *b] for a, b in self.skipped]), "utf-8")
+            os.replace(temporary, path)
 
     @property
     def _mean(self) -> float:
