@@ -56,6 +56,7 @@ from .callbacks import LearningRateMonitor as LearningRateMonitor
 from .callbacks import ModelCheckpoint as ModelCheckpoint
 from .callbacks import ModelPruning as ModelPruning
 from .callbacks import ModelSummary as ModelSummary
+from .callbacks import OnExceptionCheckpoint as OnExceptionCheckpoint
 from .callbacks import OptimizerMonitor as OptimizerMonitor
 from .callbacks import ProfilerTrace as ProfilerTrace
 from .callbacks import ProgressBar as ProgressBar

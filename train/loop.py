@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from .callbacks import Callback, configured, listeners
@@ -160,11 +161,8 @@ class Loop:
                 with phases("checkpoint"):
                     finished = saver.done()
                     if run.save_requested and saved_step != run.step:
-                        totals = merge_packed(pending)
-                        pending = [totals]
-                        info = run_info(run, self.callbacks, totals)
-                        path = checkpoint_path(need_dir(run.dir), run.step)
-                        finished += saver.save(path, run.state, info)
+                        pending = [merge_packed(pending)]
+                        finished += self._save(run, pending)
                         saved_step = run.step
                 for path in finished:
                     self._tell(run, "on_save", path)
@@ -174,13 +172,32 @@ class Loop:
                 self._tell(run, "on_save", path)
         except BaseException as error:
             self._finish_saving(run, error)
+            run.save_requested = False
             for callback in started:
                 callback.on_exception(run, error)
+            if run.save_requested and saved_step != run.step:
+                self._save_after(run, pending, error)
             raise
         finally:
             step.close()
             for callback in reversed(started):
                 callback.on_fit_end(run)
+
+    def _save(self, run: Run, pending: Sequence[Packed | Metrics]) -> list[Path]:
+        """Begin a checkpoint of the newest step; returns those that are finished by now."""
+        info = run_info(run, self.callbacks, merge_packed(pending))
+        path = checkpoint_path(need_dir(run.dir), run.step)
+        return self.saver.save(path, run.state, info)
+
+    def _save_after(
+        self, run: Run, pending: Sequence[Packed | Metrics], error: BaseException
+    ) -> None:
+        """Save what there is after an error, which stays the one that is raised."""
+        try:
+            for path in [*self._save(run, pending), *self.saver.wait()]:
+                self._tell(run, "on_save", path)
+        except Exception as second:
+            error.add_note(f"and the state of step {run.step} could not be saved: {second}")
 
     def _finish_saving(self, run: Run, error: BaseException) -> None:
         """Let a checkpoint that is being written be whole, before `error` ends the run."""

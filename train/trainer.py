@@ -23,6 +23,7 @@ from .callbacks import (
     Callback,
     EarlyStopping,
     ModelCheckpoint,
+    OnExceptionCheckpoint,
     ProgressBar,
     SaveOnSignal,
     TerminateOnNaN,
@@ -222,7 +223,7 @@ class Trainer(Keywords):
         limits = self.limit_train_batches, self.limit_val_batches
         if self.fast_dev_run:
             until, at_least, limits = Steps(self.fast_dev_run), None, (self.fast_dev_run,) * 2
-            writes = ModelCheckpoint | Logger | EarlyStopping
+            writes = ModelCheckpoint | OnExceptionCheckpoint | Logger | EarlyStopping
             callbacks = [callback for callback in callbacks if not isinstance(callback, writes)]
         with loss_explained(self.dir), prepared(data, "fit") as (data, own_val):
             source = limited(as_source(data), limits[0], self.overfit_batches)

@@ -6,6 +6,7 @@ model_summary        the table of layers
 model_checkpoint     when to save and what to keep
 save_on_signal       saving on SIGTERM and Ctrl-C
 watchdog             a voice for runs that hang
+on_exception_checkpoint  saving when an error ends the run
 early_stopping       stopping when a metric stalls
 terminate_on_nan     the end of a run that has stopped learning
 spike_detection      updates taken back after which the loss jumped
@@ -39,6 +40,7 @@ from .learning_rate_monitor import LearningRateMonitor as LearningRateMonitor
 from .model_checkpoint import ModelCheckpoint as ModelCheckpoint
 from .model_pruning import ModelPruning as ModelPruning
 from .model_summary import ModelSummary as ModelSummary
+from .on_exception_checkpoint import OnExceptionCheckpoint as OnExceptionCheckpoint
 from .optimizer_monitor import OptimizerMonitor as OptimizerMonitor
 from .prediction_writer import BasePredictionWriter as BasePredictionWriter
 from .profiler_trace import ProfilerTrace as ProfilerTrace
