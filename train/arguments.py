@@ -54,6 +54,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {  # class: {what is written here: names 
         "train.Trainer(dir='runs/first')": "dirpath filepath directory filename",
         "save_last=3": "max_to_keep save_total_limit",
         "save_top_k=1": "save_best_only",
+        "callbacks=[train.OnExceptionCheckpoint(), ...] of the trainer": "save_on_exception",
     },
     "Callback": {
         "on_fit_start": "on_train_start on_train_begin",
