@@ -62,6 +62,21 @@ def test_a_stacked_run_goes_on_from_its_checkpoint(toy, tmp_path):
     toy.equal(variables["params"], resumed.state.eval_variables["params"])
 
 
+def test_callbacks_change_how_a_stack_is_trained(toy):
+    """Layers that are a stack by now are not stacked once more."""
+    data, until = toy.arrays(40), train.Epochs(2)
+
+    def callbacks():
+        later = train.BackboneFinetuning("out/**", unfreeze_backbone_at_epoch=1)
+        return {"callbacks": [later, train.GradientAccumulationScheduler({1: 2})]}
+
+    plain = fit(toy, data, until, trainer=callbacks())
+    run = fit(toy, data, until, stack=("block_*",), trainer=callbacks())
+    assert set(run.state.opt_state) == {"out/**", "**"}
+    for a, b in zip(*map(jax.tree.leaves, (run.state.eval_variables, plain.state.eval_variables))):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+
+
 @pytest.mark.parametrize("back", [False, True])
 def test_layers_become_a_stack_and_the_other_way(toy, tmp_path, back):
     batch = toy.arrays(4)
