@@ -11,7 +11,7 @@ import jaxcore
 
 from .data import Source
 from .errors import TrainError, explain
-from .iterables import as_source
+from .iterables import BatchIterable, as_source
 from .units import Duration, check_duration
 
 
@@ -162,7 +162,7 @@ class _Part:
         self._count = count
         self._fixed = fixed
         self.batch_size = getattr(source, "batch_size", None)
-        self.one_shot = getattr(source, "one_shot", False)
+        self.rows = getattr(source, "rows", None)
 
     @property
     def steps_per_epoch(self) -> int | None:
@@ -192,6 +192,10 @@ def limited(source: Source, count: int | None = None, overfit: int | None = None
     ... )
     (2, True)
     """
+    if isinstance(source, BatchIterable):
+        if overfit is not None:
+            return source.first(overfit)
+        return source if count is None else source.part(count)
     if overfit is not None:
         return _Part(source, overfit, True)
     return source if count is None else _Part(source, count, False)

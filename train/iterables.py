@@ -23,10 +23,17 @@ class BatchIterable:
     A resumed run finds its place in a sequence at once; in an iterator that has a state to give and
     take back (`get_state` and `set_state`, as grain's, or `state_dict` and `load_state_dict`) by
     that; in any other iterable by reading the epoch's first batches again.
+
+    Args:
+      iterable: the batches.
+      limit: batches of an epoch, or None: all. Of an iterator that there is one pass of, the next
+        epoch begins where the one before was cut off.
     """
 
-    def __init__(self, iterable: Iterable[Any]) -> None:
+    def __init__(self, iterable: Iterable[Any], limit: int | None = None) -> None:
         self._iterable = self._loader = iterable
+        self._limit = limit
+        self._given = 0  # batches of all epochs so far
         self._one_shot = iterable if isinstance(iterable, Iterator) else None
         self._current: Any = None
         self._restored: Any = None
@@ -37,7 +44,22 @@ class BatchIterable:
 
     @property
     def steps_per_epoch(self) -> int | None:
-        return self._length
+        if self._length is None or self._limit is None:
+            return self._length
+        return min(self._length, self._limit)
+
+    def part(self, limit: int) -> BatchIterable:
+        """The first batches of each epoch."""
+        return BatchIterable(self._iterable, min(limit, self._limit or limit))
+
+    def first(self, count: int) -> BatchIterable:
+        """The first batches, the same in every epoch."""
+        return BatchIterable([*itertools.islice(self.batches(0), count)])
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether an epoch begins inside the iterator's one pass, so that it has a place there."""
+        return self.one_shot and self._limit is not None
 
     @property
     def one_shot(self) -> bool:
@@ -45,6 +67,20 @@ class BatchIterable:
         return self._one_shot is not None
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Any]:
+        if self._limit is None:
+            return self._pass(epoch, start)
+        return self._counted(epoch, start, self._limit)
+
+    def _counted(self, epoch: int, start: int, limit: int) -> Iterator[Any]:
+        """What is left of an epoch of `limit` batches."""
+        begun = epoch * limit if self.one_shot else 0
+        behind = begun + start - self._given if self.one_shot else start
+        self._given = begun + start
+        for batch in itertools.islice(self._pass(epoch, behind), limit - start):
+            self._given += 1
+            yield batch
+
+    def _pass(self, epoch: int, start: int) -> Iterator[Any]:
         if start and isinstance(self._iterable, list | tuple):
             return iter(self._iterable[start:])
         state, self._restored = self._restored, None

@@ -137,8 +137,9 @@ def restore_run(run: Run, path: Path, callbacks: Sequence[Callback]) -> list[Met
     run.samples, run.tokens = info.get("samples", 0), info.get("tokens", 0)
     run.seconds, run.history = info["seconds"], History(info["history"])
     run.data_state = info.get("data_state")
-    if run.data_state is not None and run.batch and isinstance(run.source, BatchIterable):
-        run.source.restore(run.data_state)
+    source = run.source if isinstance(run.source, BatchIterable) else None
+    if source is not None and run.data_state is not None and (run.batch or source.goes_on):
+        source.restore(run.data_state)
     known = named(callbacks)
     for name, stored in info["callbacks"].items():
         if name in known:

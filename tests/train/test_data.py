@@ -11,6 +11,7 @@ import pytest
 import jaxcore
 from jaxcore import train
 from jaxcore.train.buckets import BatchBuckets
+from jaxcore.train.datamodule import limited
 from jaxcore.train.feed import Padder, feed
 from jaxcore.train.iterables import as_source, example_batch
 from jaxcore.train.prefetch import prefetch
@@ -110,6 +111,22 @@ def test_a_generator_serves_one_epoch():
     ]  # fmt: skip
     with pytest.raises(train.TrainError, match=r"no batch in epoch 1[\s\S]*one epoch only"):
         next(batches)
+
+
+def test_parts_of_an_iterable():
+    def numbers():
+        return (np.full(2, n) for n in range(9))
+
+    def seen(source, epochs=2):
+        assert example_batch(source)[0] == 0  # which is not lost
+        return [[int(b[0]) for b in source.batches(epoch)] for epoch in range(epochs)]
+
+    assert seen(limited(as_source(numbers()), 3)) == [[0, 1, 2], [3, 4, 5]]
+    assert seen(limited(as_source([*numbers()]), 3)) == [[0, 1, 2], [0, 1, 2]]
+    assert seen(limited(limited(as_source([*numbers()]), 3), 2)) == [[0, 1], [0, 1]]
+    for data in (numbers(), [*numbers()]):
+        assert seen(limited(as_source(data), 3, overfit=2)) == [[0, 1], [0, 1]]
+    assert limited(as_source([1, 2, 3]), 2).steps_per_epoch == 2
 
 
 def test_data_that_is_not_batches():

@@ -103,6 +103,34 @@ def test_the_state_of_an_iterator_is_that_of_the_last_batch_trained_on(toy, tmp_
     toy.equal(fit(run_dir=tmp_path), whole)
 
 
+@pytest.mark.parametrize("stop", [1, 3, 5])  # 3: between epochs, of which the pass knows nothing
+@pytest.mark.parametrize("stateful", [True, False])
+@pytest.mark.filterwarnings("ignore:reading . batches again")
+def test_epochs_cut_out_of_one_pass(toy, tmp_path, stateful, stop):
+    """Nothing is left out between them, at the beginning, nor where a run is resumed."""
+
+    class Noting(toy.Regression):
+        def loss(self, model, batch, ctx):
+            return super().loss(model, batch, ctx)[0], {"first": batch[0][:, 0]}
+
+    def fit(*callbacks, run_dir=None):
+        data = Counting(toy.arrays())
+        trainer = toy.trainer(
+            dir=run_dir, callbacks=callbacks, limit_train_batches=3, log_every=train.Steps(1)
+        )
+        data = data if stateful else (batch for batch in data)
+        task = toy.task(optax.sgd, 0.1, cls=Noting)
+        return trainer.fit(task, data, until=train.Epochs(2))
+
+    whole = fit()
+    fit(StopAt(stop, now=True), run_dir=tmp_path)
+    rest = fit(run_dir=tmp_path)
+    toy.equal(rest.state, whole.state)
+    numbers = Counting(toy.arrays())
+    taken = [next(numbers)[0][:, 0].mean() for _ in range(6)]
+    np.testing.assert_allclose(rest.history["first"], taken, rtol=1e-5)
+
+
 def test_a_list_resumed_at_its_short_batch(toy, tmp_path):
     x, y = toy.arrays(20)
     batches = [(x[i : i + 8], y[i : i + 8]) for i in (0, 8, 16)]  # 8, 8 and 4 rows

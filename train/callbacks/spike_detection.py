@@ -175,6 +175,7 @@ class _Without:
         self._source = source
         self._ranges = list(ranges)
         self.batch_size = getattr(source, "batch_size", None)
+        self.rows = getattr(source, "rows", None)
         self.fingerprint = getattr(source, "fingerprint", None)
 
     @property
