@@ -242,7 +242,8 @@ class Trainer(Keywords):
             log_every = self.log_every or run.usual_log_interval
             validate_every = intervals(given, "val", self.validate_every)
             units = [until, at_least, log_every, *validate_every.values()]
-            units += [callback.every for callback in callbacks]
+            own = "every", "after", "before"
+            units += [getattr(callback, name, None) for callback in callbacks for name in own]
             if any(isinstance(every, Tokens) for every in units):
                 run.counts_tokens = True
             first = Plan(

@@ -158,11 +158,19 @@ def test_when_a_lambda_is_called(toy):
         make(on_step_end=note("only"), only=lambda run: run.epoch_ended),
         make(on_log=note("log"), every=train.Fraction(0.5)),
         make(on_fit_start=note("start"), after=train.Steps(1)),
+        make(on_step_end=note("tokens"), after=train.Tokens(20), before=train.Tokens(40)),
     ]
+
+    class Words(toy.Regression):
+        def tokens(self, batch):
+            return len(batch[0])
+
     trainer = toy.trainer(callbacks=callbacks, log_every=train.Steps(1))
-    trainer.fit(toy.task(), toy.data(16), until=train.Steps(6))  # two steps an epoch
+    task, data = toy.task(cls=Words), toy.data(16)  # two steps an epoch
+    trainer.fit(task, data, until=train.Steps(6))
     assert heard == {
         "every": [3, 6], "between": [2, 3], "only": [2, 4, 6], "log": [3, 6], "start": [],
+        "tokens": [3, 4],
     }  # fmt: skip
 
 
