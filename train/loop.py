@@ -81,6 +81,7 @@ class Loop:
         began = time.perf_counter() - run.seconds
         logged_step, compiled = run.step, 0.0
         started: list[Callback] = []
+        made = run.state  # by the trainer or the step; another one is a callback's
 
         try:
             for callback in self.callbacks:
@@ -95,7 +96,7 @@ class Loop:
                 if run.batch == 0:
                     plan = self.plan(first, run.epoch)
                     if not plan.same(run.plan):
-                        run.state = self.place(carry_over(run.state, plan.task, run.example))
+                        run.state = carry_over(run.state, plan.task, run.example)
                         run.plan = plan
                         step.use(plan)
                     self._tell(run, "on_epoch_start")
@@ -104,7 +105,10 @@ class Loop:
                 with phases("data"):
                     items = step.take(self._wanted(run))
                 with phases("dispatch" if step.has(len(items)) else "compile"):
+                    if run.state is not made:
+                        made = run.state = self.place(run.state)
                     run.state, metrics = step(run.state, items)
+                    made = run.state
                 if len(pending) == 256:  # a long interval must not hoard buffers
                     pending = [merge_packed(pending)]
                 pending.append(metrics)
