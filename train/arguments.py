@@ -9,6 +9,8 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any, ParamSpec, TypeVar
 
+import numpy as np
+
 from .errors import TrainError, UnknownArgument, explain
 
 Args = ParamSpec("Args")
@@ -185,14 +187,23 @@ def _elsewhere(classes: Iterable[str], name: str) -> str | None:
     return None
 
 
+def is_whole(value: Any) -> bool:
+    """Whether `value` is a whole number, of Python or NumPy.
+
+    >>> import numpy as np
+    >>> [is_whole(x) for x in (3, np.int64(3), 3.0, True)]
+    [True, True, False, False]
+    """
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
 def check_counts(least: int, *, optional: bool = False, **values: Any) -> None:
     """Raise `TrainError` unless each value is a whole number of at least `least`, or None may be.
 
     >>> check_counts(0, patience=3)
     """
     for name, value in values.items():
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        if (optional and value is None) or (whole and value >= least):
+        if (optional and value is None) or (is_whole(value) and value >= least):
             continue
         raise TrainError(
             explain(

@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxcore import tree
 
-from .arguments import check_choice, check_counts
+from .arguments import check_choice, check_counts, is_whole
 from .errors import TrainError, explain
 from .objective import batch_rows
 from .workers import in_order
@@ -66,8 +66,8 @@ class _Cut(ABC):
         workers: int,
     ) -> None:
         self.rows = rows
-        check_counts(0, workers=workers)
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        check_counts(0, workers=workers, seed=seed)
+        if not is_whole(batch_size) or batch_size < 1:
             raise TrainError(
                 explain(
                     "`batch_size` is not a count.",
@@ -86,9 +86,9 @@ class _Cut(ABC):
                     fix="give more rows, a smaller batch_size, or remainder='pad'.",
                 )
             )
-        self.batch_size = batch_size
+        self.batch_size = int(batch_size)
         self.shuffle = shuffle
-        self.seed = seed
+        self.seed = int(seed)
         self.remainder = remainder
         self.transform = transform
         self.workers = workers

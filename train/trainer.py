@@ -166,9 +166,9 @@ class Trainer(Keywords):
         check_callbacks(callbacks)
         # Loggers hear of a row last, with the columns that other callbacks added to it.
         self.callbacks = sorted(callbacks, key=lambda callback: isinstance(callback, Logger))
-        self.seed = seed
-        self.accumulate = accumulate
-        self.steps_per_call = steps_per_call
+        self.seed = int(seed)
+        self.accumulate = int(accumulate)
+        self.steps_per_call = int(steps_per_call)
         self.log_every = log_every
         self.validate_every = validate_every
         self.limit_train_batches = limit_train_batches

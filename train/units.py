@@ -7,6 +7,7 @@ import functools
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from .arguments import is_whole
 from .errors import TrainError, explain
 
 
@@ -33,7 +34,7 @@ class _Duration:
     count: int
 
     def __post_init__(self) -> None:
-        if isinstance(self.count, bool) or not isinstance(self.count, int) or self.count < 1:
+        if not is_whole(self.count) or self.count < 1:
             name = type(self).__name__
             raise TrainError(
                 explain(
@@ -43,6 +44,7 @@ class _Duration:
                     fix=f"write for example {name}(10).",
                 )
             )
+        object.__setattr__(self, "count", int(self.count))  # NumPy's are not JSON
 
     def __str__(self) -> str:
         unit = type(self).__name__.lower()

@@ -190,3 +190,16 @@ def test_state_of_callbacks_comes_back(toy, tmp_path):
     assert "for 5 checks" in fit.stop_reason
     with pytest.warns(UserWarning, match="'EarlyStopping', which this run does not have"):
         settings(toy, tmp_path).fit(task, data, until=train.Steps(int(fit.state.step)))
+
+
+def test_numbers_of_numpy_are_numbers(toy, tmp_path):
+    one, two, four = np.int64(1), np.int32(2), np.int64(4)
+    data = toy.data(16, batch_size=four, seed=one)
+    keep = {"dir": tmp_path, "seed": one, "accumulate": two, "steps_per_call": two}
+    for steps in (4, 6):  # what is written of them is read again
+        callbacks = [train.ModelCheckpoint(train.Steps(two), save_last=one)]
+        trainer = toy.trainer(callbacks=callbacks, log_every=train.Steps(two), **keep)
+        fit = trainer.fit(toy.task(), data, until=train.Steps(np.int64(steps)))
+    assert fit.history["step"] == [2, 4, 6]
+    with pytest.raises(train.TrainError, match="an int of at least 1"):
+        train.Steps(np.float64(2.0))
