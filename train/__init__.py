@@ -13,7 +13,7 @@ data            ArrayData, ExampleData: shuffled batches that resume exactly; wo
 iterables       any iterable of batches; loader_state: its place, as JSON
 datamodule      data sets with what prepares them, and when to validate on which
 feed, prefetch  batches brought to one shape, made ready ahead; buckets: brought to a few shapes
-trainer         Trainer: fit, validate, test, predict
+trainer         Trainer: fit; measuring: its validate, test and predict
 loop, dispatch  the loop of a run, its order of events; what goes into each call of the step
 run, plan       Run, Plan: what callbacks see, and what a step is made from
 watching        what callbacks see inside the compiled step

@@ -1,11 +1,11 @@
-"""`Trainer`: fits, validates, tests and predicts; the loop itself is in `loop.py`."""
+"""`Trainer`: its settings and `fit`; the loop itself is in `loop.py`."""
 
 from __future__ import annotations
 
 import functools
 import os
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,7 @@ import jaxcore.numpy as jnp
 from jaxcore import random, tree
 from jaxcore.sharding import Mesh, PartitionSpec
 
-from . import evaluation
-from .arguments import Keywords, answers, check_counts
+from .arguments import answers, check_counts
 from .buckets import BatchBuckets, Rules
 from .callbacks import (
     Callback,
@@ -34,14 +33,15 @@ from .callbacks import (
 from .checkpoint import latest_checkpoint, load_checkpoint
 from .data import Source
 from .datamodule import intervals, limited, prepared, sets
-from .dispatch import Dispatcher, Masking
+from .dispatch import Dispatcher
 from .errors import TrainError, explain
-from .feed import Padder, feed
+from .feed import feed
 from .iterables import as_source, example_batch
 from .layout import Layout, check_mesh
 from .loggers import CSVLogger, Logger
 from .loop import Loop
-from .metrics import Measured, Metrics
+from .measuring import Measuring
+from .metrics import Metrics
 from .objective import batch_rows
 from .plan import Plan
 from .prefetch import prefetch
@@ -59,12 +59,12 @@ from .run import Evaluation, Fit, Run
 from .run_length import length_of
 from .saving import Saver
 from .state import State
-from .step import init_state, make_eval_step, make_predict_step
+from .step import init_state
 from .task import Task, check_task
 from .units import EVERY_EPOCH, Duration, Steps, Tokens, Unit, check_duration, is_over
 
 
-class Trainer(Keywords):
+class Trainer(Measuring):
     """Trains tasks. It holds settings only; everything that changes is in the run's `State`.
 
         trainer = train.Trainer(dir="runs/digits")
@@ -274,33 +274,6 @@ class Trainer(Keywords):
             self.interrupted = None
         return Fit(run.state, run.history, run.stop_reason or "", run.phases)
 
-    def validate(self, task: Task, data: Any, state: State) -> Measured:
-        """The task's `evaluate` over all of `data`: {"val/loss": ..., ...}.
-
-        Of {name: data} the metrics are "val/name/loss" and so on. What comes back also has
-        `states`: of a metric that is more than its numbers, such as `nn.metrics.Confusion`, all.
-        """
-        return self._measure_sets(task, data, state, "validate", "val")
-
-    def test(self, task: Task, data: Any, state: State) -> Measured:
-        """As `validate`, under the names "test/...": one last time, on data never looked at."""
-        return self._measure_sets(task, data, state, "test", "test")
-
-    def predict(self, task: Task, data: Any, state: State, *, collect: bool = True) -> Any:
-        """The task's `predict` over all of `data`, as NumPy arrays, one row per example, in order.
-
-        `data` should not be shuffled: `ArrayData(x, batch_size=256, shuffle=False)`. Callbacks hear
-        of every batch; with `collect=False` that is all, and None comes back.
-        """
-        check_task(task)
-        with loss_explained(self.dir), prepared(data, "predict") as (data, _):
-            evaluation.check_shuffle(data)
-            source = as_source(data)
-            padder = self._padder(getattr(source, "batch_size", None))
-            step = self._compiled(task, make_predict_step)
-            asked = Evaluation("predict", "predict", task, state, collect=collect)
-            return evaluation.predict(asked, step, source, padder, self._put, self.callbacks)
-
     def restore(self, task: Task, data: Any, path: str | os.PathLike[str] | None = None) -> State:
         """The state in a checkpoint: by default the newest of `dir`; `data` gives the shapes."""
         if path is None:
@@ -349,13 +322,6 @@ class Trainer(Keywords):
     def _placed(self, state: State) -> State:
         return state if self.layout is None else self.layout.put_state(state)
 
-    def _put(self, batch: Any, mask: Any) -> tuple[Any, Any]:
-        return (batch, mask) if self.layout is None else self.layout.put_batch(batch, mask)
-
-    def _padder(self, rows: int | None, may_be_short: bool = True) -> Padder:
-        parts = 1 if self.layout is None else self.layout.parts
-        return Padder(rows, self.buckets, parts, may_be_short)
-
     def _try_validation(self, val: Mapping[str, Source], run: Run) -> None:
         """Validate a few batches, so that a mistake there shows before an epoch of training."""
         columns: set[str] = set()
@@ -365,33 +331,3 @@ class Trainer(Keywords):
             asked = Evaluation("validation", prefix, run.task, run.state, run)
             columns |= {*self._measure(asked, limited(source, self.num_sanity_val_steps), ())}
         check_monitors(self.callbacks, columns)
-
-    def _measure_sets(
-        self, task: Task, data: Any, state: State, stage: str, prefix: str
-    ) -> Measured:
-        check_task(task)
-        found = Measured()
-        with loss_explained(self.dir), prepared(data, stage) as (data, _):
-            for name, source in sets(data, prefix).items():
-                kind = "validation" if prefix == "val" else prefix
-                asked = Evaluation(kind, name, task, state)
-                found.add(self._measure(asked, source, self.callbacks))
-        return found
-
-    def _measure(
-        self, asked: Evaluation, source: Source, callbacks: Sequence[Callback]
-    ) -> Measured:
-        padder = self._padder(getattr(source, "batch_size", None))
-        step = self._compiled(asked.task, _measuring)
-        return evaluation.measure(asked, step, source, padder, self._put, callbacks)
-
-    def _compiled(self, task: Task, make: Callable[..., Any]) -> Any:
-        """One compiled step per task and kind, shared by all calls of this trainer."""
-        steps = self._steps.setdefault(task, {})
-        if make not in steps:
-            steps[make] = make(task, deterministic=self.deterministic)
-        return steps[make]
-
-
-def _measuring(task: Task, deterministic: bool) -> Masking:
-    return Masking(make_eval_step(task, deterministic=deterministic))
