@@ -12,7 +12,7 @@ from .arguments import Keywords
 from .buckets import BatchBuckets
 from .callbacks import Callback
 from .data import Source
-from .datamodule import prepared, sets
+from .datamodule import limited, prepared, sets
 from .dispatch import Masking
 from .feed import Padder
 from .iterables import as_source
@@ -30,6 +30,10 @@ class Measuring(Keywords):
 
     dir: Path | None
     callbacks: list[Callback]
+    limit_val_batches: int | None
+    limit_test_batches: int | None
+    limit_predict_batches: int | None
+    fast_dev_run: int
     buckets: BatchBuckets | None
     layout: Layout | None
     deterministic: bool
@@ -40,6 +44,7 @@ class Measuring(Keywords):
 
         Of {name: data} the metrics are "val/name/loss" and so on. What comes back also has
         `states`: of a metric that is more than its numbers, such as `nn.metrics.Confusion`, all.
+        With `limit_val_batches` it is over the first batches of each; with 0 there is nothing.
         """
         return self._measure_sets(task, data, state, "validate", "val")
 
@@ -51,12 +56,16 @@ class Measuring(Keywords):
         """The task's `predict` over all of `data`, as NumPy arrays, one row per example, in order.
 
         `data` should not be shuffled: `ArrayData(x, batch_size=256, shuffle=False)`. Callbacks hear
-        of every batch; with `collect=False` that is all, and None comes back.
+        of every batch; with `collect=False` that is all, and None comes back, as it does with
+        `limit_predict_batches=0`.
         """
         check_task(task)
+        limit = self._limit("predict")
+        if limit == 0:
+            return None
         with loss_explained(self.dir), prepared(data, "predict") as (data, _):
             evaluation.check_shuffle(data)
-            source = as_source(data)
+            source = limited(as_source(data), limit)
             padder = self._padder(getattr(source, "batch_size", None))
             step = self._compiled(task, make_predict_step)
             asked = Evaluation("predict", "predict", task, state, collect=collect)
@@ -66,13 +75,20 @@ class Measuring(Keywords):
         self, task: Task, data: Any, state: State, stage: str, prefix: str
     ) -> Measured:
         check_task(task)
-        found = Measured()
+        found, limit = Measured(), self._limit(prefix)
+        if limit == 0:
+            return found
         with loss_explained(self.dir), prepared(data, stage) as (data, _):
             for name, source in sets(data, prefix).items():
                 kind = "validation" if prefix == "val" else prefix
                 asked = Evaluation(kind, name, task, state)
-                found.add(self._measure(asked, source, self.callbacks))
+                found.add(self._measure(asked, limited(source, limit), self.callbacks))
         return found
+
+    def _limit(self, stage: str) -> int | None:
+        """The batches of a "val", "test" or "predict" stage, or None for all."""
+        limit: int | None = getattr(self, f"limit_{stage}_batches")
+        return self.fast_dev_run or limit
 
     def _measure(
         self, asked: Evaluation, source: Source, callbacks: Sequence[Callback]

@@ -96,10 +96,12 @@ class Trainer(Measuring):
         Callbacks hear of the last.
       log_every: between rows of the log; None means 50 steps, or an epoch where those are shorter.
       validate_every: between validations; one more is done at the end.
-      limit_train_batches, limit_val_batches: batches of an epoch, of a validation; None is all,
-        and 0 leaves validation out.
+      limit_train_batches, limit_val_batches, limit_test_batches, limit_predict_batches: batches of
+        an epoch, a validation, a test, a prediction; None is all, and 0 leaves out all but the
+        first.
       overfit_batches: train and validate on the same few batches, to see whether a model can learn.
-      fast_dev_run: train so many steps, and validate as many batches, and write nothing.
+      fast_dev_run: train so many steps, validate, test and predict as many batches, and write
+        no checkpoint or log.
       num_sanity_val_steps: validation batches tried before a new run trains.
       buckets: axes of the batches whose size changes from batch to batch, by the path of the item:
         `{"tokens": {1: "length"}}`, or a `jaxcore.Bucket` with sizes and a value to fill up with.
@@ -129,6 +131,8 @@ class Trainer(Measuring):
         validate_every: Duration = EVERY_EPOCH,
         limit_train_batches: int | None = None,
         limit_val_batches: int | None = None,
+        limit_test_batches: int | None = None,
+        limit_predict_batches: int | None = None,
         overfit_batches: int | None = None,
         fast_dev_run: int = 0,
         num_sanity_val_steps: int = 2,
@@ -150,6 +154,8 @@ class Trainer(Measuring):
         check_counts(1, optional=True, limit_train_batches=limit_train_batches)
         check_counts(1, optional=True, overfit_batches=overfit_batches)
         check_counts(0, optional=True, limit_val_batches=limit_val_batches)
+        check_counts(0, optional=True, limit_test_batches=limit_test_batches)
+        check_counts(0, optional=True, limit_predict_batches=limit_predict_batches)
         if mesh is None and shard is not None:
             raise TrainError(
                 explain(
@@ -173,6 +179,8 @@ class Trainer(Measuring):
         self.validate_every = validate_every
         self.limit_train_batches = limit_train_batches
         self.limit_val_batches = limit_val_batches
+        self.limit_test_batches = limit_test_batches
+        self.limit_predict_batches = limit_predict_batches
         self.overfit_batches = overfit_batches
         self.fast_dev_run = fast_dev_run
         self.num_sanity_val_steps = num_sanity_val_steps
@@ -220,16 +228,17 @@ class Trainer(Measuring):
         if at_least is not None:
             check_duration("at_least", at_least, fraction=False)
         callbacks = self.callbacks
-        limits = self.limit_train_batches, self.limit_val_batches
+        limit_train, limit_val = self.limit_train_batches, self._limit("val")
         if self.fast_dev_run:
-            until, at_least, limits = Steps(self.fast_dev_run), None, (self.fast_dev_run,) * 2
+            until, at_least = Steps(self.fast_dev_run), None
+            limit_train = self.fast_dev_run
             writes = ModelCheckpoint | OnExceptionCheckpoint | Logger | EarlyStopping
             callbacks = [callback for callback in callbacks if not isinstance(callback, writes)]
         with loss_explained(self.dir), prepared(data, "fit") as (data, own_val):
-            source = limited(as_source(data), limits[0], self.overfit_batches)
-            given = None if limits[1] == 0 else own_val if val is None else val
+            source = limited(as_source(data), limit_train, self.overfit_batches)
+            given = None if limit_val == 0 else own_val if val is None else val
             val_sources = {
-                prefix: limited(source, limits[1], self.overfit_batches)
+                prefix: limited(source, limit_val, self.overfit_batches)
                 for prefix, source in sets(given, "val").items()
             }
             example = example_batch(source)

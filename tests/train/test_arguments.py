@@ -19,6 +19,8 @@ RANGES = [
     (train.Trainer, "num_sanity_val_steps", [-1], 0),
     (train.Trainer, "limit_train_batches", [0, 0.5], None),
     (train.Trainer, "limit_val_batches", [-1, 1.0], 0),
+    (train.Trainer, "limit_test_batches", [-1, 0.5], 0),
+    (train.Trainer, "limit_predict_batches", [-1, True], 0),
     (train.Trainer, "overfit_batches", [0, 0.1], 3),
     (train.Trainer, "fast_dev_run", [-1, "all", None], True),
     (train.Trainer, "shard", ["fsdp"], None),

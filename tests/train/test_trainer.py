@@ -100,6 +100,38 @@ def test_predictions_are_in_order_and_without_padding(toy, trained):
         trainer.predict(task, toy.data(21), fit.state)
 
 
+def test_tests_and_predictions_of_the_first_batches(toy, trained):
+    class Task(Counted):
+        traces = []
+
+    task, (_, whole, fit) = toy.task(norm=True, rate=0.1, cls=Task), trained
+    x, y = toy.arrays(21)
+    batches = [(x[:8], y[:8]), (x[8:16], y[8:16]), (x[16:], y[16:])]
+    ends = []
+    trainer = toy.trainer(
+        limit_val_batches=1, limit_test_batches=2, limit_predict_batches=2,
+        callbacks=[train.LambdaCallback(on_test_end=lambda *_: ends.append("test"))],
+    )  # fmt: skip
+    val = whole.validate(task, batches[:1], fit.state)
+    test = whole.test(task, batches[:2], fit.state)
+    rows = toy.data(21, shuffle=False)
+    for data in (rows, batches, {"a": rows, "b": batches}):
+        found, tested = (do(task, data, fit.state) for do in (trainer.validate, trainer.test))
+        for name in data if isinstance(data, dict) else [None]:
+            at = f"/{name}/loss" if name else "/loss"
+            assert (found[f"val{at}"], tested[f"test{at}"]) == (val["val/loss"], test["test/loss"])
+    for data in (rows, batches, iter(batches)):
+        np.testing.assert_array_equal(trainer.predict(task, data, fit.state)["x"], x[:16])
+    assert ends == ["test"] * 4
+    ends.clear()
+    trainer.limit_test_batches = trainer.limit_predict_batches = trainer.limit_val_batches = 0
+    assert [do(task, batches, fit.state) for do in (trainer.validate, trainer.test)] == [{}, {}]
+    assert trainer.predict(task, batches, fit.state) is None and ends == []
+    trainer.fast_dev_run = 1
+    assert trainer.validate(task, batches, fit.state) == val
+    assert len(trainer.predict(task, batches, fit.state)["y"]) == 8
+
+
 def test_measuring_needs_a_batch(trained):
     task, trainer, fit = trained
     for method in (trainer.validate, trainer.test, trainer.predict):
