@@ -29,6 +29,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {  # class: {what is written here: names 
         "num_nodes fsdp",
         "validate_every=train.Steps(500)": "val_check_interval check_val_every_n_epoch eval_steps "
         "eval_interval validation_freq",
+        "validate_at_start=True": "eval_on_start",
         "log_every=train.Steps(50)": "log_every_n_steps logging_steps",
         "dir='runs/first'": "default_root_dir save_dir output_dir save_folder",
         "callbacks=[train.ProgressBar(), train.CSVLogger(), train.ModelCheckpoint()]": "logger "

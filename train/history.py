@@ -14,6 +14,11 @@ from .errors import TrainError, explain
 Row = dict[str, float]
 
 
+def of_steps(row: Row) -> bool:
+    """Whether a row tells of steps, and not of the validation before the first alone."""
+    return "steps_per_second" in row
+
+
 class History:
     """Rows {"step": ..., "epoch": ..., "loss": ..., "val/loss": ...}, oldest first.
 

@@ -42,6 +42,7 @@ class Loop:
       validate_every: of each in `val`, or None: only when the run is over.
       place: puts a changed state onto the devices.
       at_least: no stop is granted before, except by `until` or at once.
+      validate_at_start: whether a new run has a row of validation before its first step.
     """
 
     callbacks: Sequence[Callback]
@@ -54,6 +55,7 @@ class Loop:
     validate_every: Mapping[str, Duration | None]
     at_least: Unit | None = None
     place: Callable[[State], State] = lambda state: state
+    validate_at_start: bool = False
     _listeners: dict[str, list[Callable[..., None]]] = field(default_factory=dict)
 
     def plan(self, plan: Plan, epoch: int) -> Plan:
@@ -90,6 +92,8 @@ class Loop:
             if run.resumed_from is None and run.stop_reason is None:
                 with phases("validate"):
                     self.rehearse(run)
+                if self.validate_at_start and self.val:
+                    self._log_start(run, began)
             logged_seconds = time.perf_counter() - began
 
             while run.stop_reason is None:
@@ -140,10 +144,7 @@ class Loop:
                     row: Row = {"step": run.step, "epoch": run.epoch}
                     for name in sorted(totals, key=_rank):
                         row |= columns(name, totals[name])
-                    with phases("validate"):
-                        for name, source in val.items():
-                            evaluation = Evaluation("validation", name, run.task, run.state, run)
-                            row |= self.measure(evaluation, source)
+                    row |= self._validated(run, val)
                     row["seconds"] = run.seconds
                     row["steps_per_second"] = (run.step - logged_step) / max(elapsed, 1e-9)
                     run.seconds = time.perf_counter() - began
@@ -186,6 +187,24 @@ class Loop:
             step.close()
             for callback in reversed(started):
                 callback.on_fit_end(run)
+
+    def _log_start(self, run: Run, began: float) -> None:
+        """A row of what an untrained model is worth."""
+        row: Row = {"step": run.step, "epoch": run.epoch, **self._validated(run, self.val)}
+        run.seconds = row["seconds"] = time.perf_counter() - began
+        run.history.rows.append(row)
+        self._tell(run, "on_log", row)
+        if self.at_least is not None and not is_over(self.at_least, run.position):
+            run.forget_stop()
+
+    def _validated(self, run: Run, val: Mapping[str, Source]) -> Row:
+        """The columns of a validation on `val`."""
+        row: Row = {}
+        with run.phases("validate"):
+            for name, source in val.items():
+                evaluation = Evaluation("validation", name, run.task, run.state, run)
+                row |= self.measure(evaluation, source)
+        return row
 
     def _save(self, run: Run, pending: Sequence[Packed | Metrics]) -> list[Path]:
         """Begin a checkpoint of the newest step; returns those that are finished by now."""

@@ -16,7 +16,7 @@ import jaxcore.numpy as jnp
 from jaxcore import random, tree
 from jaxcore.sharding import Mesh, PartitionSpec
 
-from .arguments import answers, check_counts
+from .arguments import answers, check_choice, check_counts
 from .buckets import BatchBuckets, Rules
 from .callbacks import (
     Callback,
@@ -96,6 +96,7 @@ class Trainer(Measuring):
         Callbacks hear of the last.
       log_every: between rows of the log; None means 50 steps, or an epoch where those are shorter.
       validate_every: between validations; one more is done at the end.
+      validate_at_start: whether a new run, before its first step, has a row of validation, too.
       limit_train_batches, limit_val_batches, limit_test_batches, limit_predict_batches: batches of
         an epoch, a validation, a test, a prediction; None is all, and 0 leaves out all but the
         first.
@@ -129,6 +130,7 @@ class Trainer(Measuring):
         steps_per_call: int = 1,
         log_every: Duration | None = None,
         validate_every: Duration = EVERY_EPOCH,
+        validate_at_start: bool = False,
         limit_train_batches: int | None = None,
         limit_val_batches: int | None = None,
         limit_test_batches: int | None = None,
@@ -147,6 +149,7 @@ class Trainer(Measuring):
         if log_every is not None:
             check_duration("log_every", log_every)
         check_duration("validate_every", validate_every)
+        check_choice((False, True), "leave it out.", validate_at_start=validate_at_start)
         check_counts(1, accumulate=accumulate, steps_per_call=steps_per_call)
         check_counts(0, seed=seed, prefetch=prefetch, num_sanity_val_steps=num_sanity_val_steps)
         fast_dev_run = int(fast_dev_run) if isinstance(fast_dev_run, bool) else fast_dev_run
@@ -177,6 +180,7 @@ class Trainer(Measuring):
         self.steps_per_call = int(steps_per_call)
         self.log_every = log_every
         self.validate_every = validate_every
+        self.validate_at_start = validate_at_start
         self.limit_train_batches = limit_train_batches
         self.limit_val_batches = limit_val_batches
         self.limit_test_batches = limit_test_batches
@@ -275,6 +279,7 @@ class Trainer(Measuring):
                 validate_every=validate_every,
                 at_least=at_least,
                 place=self._placed,
+                validate_at_start=self.validate_at_start,
             )
             self.interrupted = run
             loop.run(run, first, pending)

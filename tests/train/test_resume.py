@@ -4,7 +4,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxcore import train
+from jaxcore import random, train
 
 
 class StopAt(train.Callback):
@@ -65,6 +65,48 @@ def test_workers_and_batches_read_ahead_may_change_between_the_parts(toy, tmp_pa
         again = toy.data(transform=data.transform, workers=ahead)
         last = trainer.fit(task, again, until=train.Epochs(2))
     toy.equal(last.state, whole.state)
+
+
+def test_a_validation_before_the_first_step_is_not_repeated(toy, tmp_path, everything):
+    task, data, whole = everything
+    val, heard, two = toy.data(shuffle=False), [], train.Epochs(2)
+    watching = [
+        train.EarlyStopping("loss", patience=99), train.ThroughputMonitor(),
+        train.SpikeDetection(rtol=99.0), train.ReduceLROnPlateau("loss", patience=99),
+        train.LambdaCallback(on_log=lambda run, row: heard.append(row)), train.CSVLogger(),
+    ]  # fmt: skip
+
+    def fit(*callbacks, **settings):
+        trainer = toy.trainer(
+            validate_at_start=True, callbacks=callbacks, log_every=train.Steps(4), **settings
+        )
+        return trainer, trainer.fit(task, data, until=two, val=val)
+
+    fit(*watching, train.ModelCheckpoint(monitor="loss"), StopAt(6), dir=tmp_path)
+    trainer, second = fit(*watching, train.ModelCheckpoint(monitor="loss"), dir=tmp_path)
+    toy.equal(second.state, whole.state)
+    assert [row["step"] for row in second.history].count(0) == 1 and heard[0]["step"] == 0
+    assert second.history.series("val/loss")[0] == [0, 7, 14]
+    assert second.history["val/loss"][1:] == whole.history["val/loss"]
+    initial = train.init_state(task, random.key(0), next(iter(data)))
+    assert {k: v for k, v in second.history.rows[0].items() if k.startswith("val/")} == (
+        trainer.validate(task, val, initial)
+    )
+    lines = (tmp_path / "metrics.csv").read_text().splitlines()
+    assert len(lines) == 1 + len(second.history) and lines[1].startswith("0,0,")
+
+
+def test_a_run_that_is_good_enough_at_its_start(toy):
+    task, data = toy.task(), toy.data(8)
+    stop = train.EarlyStopping("val/loss", stopping_threshold=99.0)
+    trainer = toy.trainer(callbacks=[stop], validate_at_start=True, log_every=train.Steps(1))
+    fit = trainer.fit(task, data, until=train.Steps(3), val=data)
+    assert (int(fit.state.step), [row["step"] for row in fit.history]) == (0, [0])
+    assert fit.stop_reason.startswith("val/loss reached ")
+    fit = trainer.fit(task, data, until=train.Steps(3), val=data, at_least=train.Steps(2))
+    assert (int(fit.state.step), fit.history["step"]) == (2, [0, 1, 2])
+    trainer = toy.trainer(validate_at_start=True)  # and nothing to validate on
+    assert trainer.fit(task, data, until=train.Steps(1)).history["step"] == [1]
 
 
 class Counting:

@@ -100,5 +100,6 @@ def test_too_many_spikes_end_the_run(toy):
     run.samples += 8
     with pytest.raises(train.TrainError, match=r"in 2 rows[\s\S]*mean of 1[\s\S]*raise rtol"):
         callback.on_log(run, {"loss": 9.0})
+    run.samples += 8
     with pytest.raises(train.TrainError, match="SpikeDetection monitors"):
         callback.on_log(run, {"lss": 9.0})

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..arguments import check_choice, check_counts, check_numbers
 from ..errors import TrainError, explain
-from ..history import Row
+from ..history import Row, of_steps
 from ..run import Run
 from .base import Callback
 
@@ -137,9 +137,13 @@ def unknown_metric(who: str, monitor: str, row: Iterable[str]) -> TrainError:
 
 
 def check_row(who: str, monitor: str, row: Row) -> None:
-    """Raise `TrainError` for a metric that a row has not, unless its data was not validated on."""
+    """Raise `TrainError` for a metric that a row has not, unless its data was not validated on.
+
+    Nor can a row before the first step have one of training.
+    """
     own = f"{monitor.rpartition('/')[0]}/"
-    if not monitor.startswith("val/") or any(name.startswith(own) for name in row):
+    validates = monitor.startswith("val/")
+    if any(name.startswith(own) for name in row) if validates else of_steps(row):
         raise unknown_metric(who, monitor, row)
 
 

@@ -101,11 +101,11 @@ class SpikeDetection(Callback):
         self._keep(run)
 
     def on_log(self, run: Run, row: Row) -> None:
-        if self.monitor not in row:
-            raise unknown_metric("SpikeDetection", self.monitor, row)
         if run.samples == self._samples:  # all of its batches were left out
             self._place = run.epoch, run.batch
             return
+        if self.monitor not in row:
+            raise unknown_metric("SpikeDetection", self.monitor, row)
         self._samples = run.samples
         self._rows += 1
         if not self._is_spike(row[self.monitor]):

@@ -6,7 +6,7 @@ import jaxcore
 from jaxcore import tree
 
 from ..arguments import check_numbers
-from ..history import Row
+from ..history import Row, of_steps
 from ..run import Run
 from ..task import Task
 from ..units import Position
@@ -60,6 +60,8 @@ class ThroughputMonitor(Callback):
         self._last, self._flops = None, None
 
     def on_log(self, run: Run, row: Row) -> None:
+        if not of_steps(row):
+            return
         now = run.position
         training = now.seconds - run.phases.seconds.get("validate", 0.0)
         last, self._last = self._last, (now, training)
