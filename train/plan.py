@@ -53,8 +53,7 @@ def carry_over(state: State, task: Task, example: Any) -> State:
     dtype; what is new begins as in a new run. So parameters that join a running group of Adam begin
     with its count: give them a group of their own.
     """
-    variables = {**state.variables, "params": nn.unstack_layers(state.params)}
-    fresh = init_state(task, random.key(0), example, variables)
+    fresh = init_state(task, random.key(0), example, state.variables)
     kept = dict(leaf_paths(state.opt_state))
     leaves = [
         kept[path] if path in kept and _type(kept[path]) == _type(leaf) else leaf

@@ -47,7 +47,8 @@ def init_state(task: Task, key: jaxcore.Array, batch: Any, variables: Any = None
     precision = Precision.of(task.precision)
     params = precision.keep(variables["params"])
     if task.stack:
-        params = jaxcore.jit(lambda params: nn.stack_layers(params, *task.stack))(params)
+        by_name = nn.unstack_layers(params)  # those of another state may be a stack by now
+        params = jaxcore.jit(lambda params: nn.stack_layers(params, *task.stack))(by_name)
     opt_state = jaxcore.jit(task.optimizer.init)(params)
     return State(
         step=jnp.zeros((), jnp.int32),

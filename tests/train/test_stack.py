@@ -67,8 +67,9 @@ def test_callbacks_change_how_a_stack_is_trained(toy):
     data, until = toy.arrays(40), train.Epochs(2)
 
     def callbacks():
+        finder = train.LearningRateFinder(update=False, num_training_steps=3)
         later = train.BackboneFinetuning("out/**", unfreeze_backbone_at_epoch=1)
-        return {"callbacks": [later, train.GradientAccumulationScheduler({1: 2})]}
+        return {"callbacks": [finder, later, train.GradientAccumulationScheduler({1: 2})]}
 
     plain = fit(toy, data, until, trainer=callbacks())
     run = fit(toy, data, until, stack=("block_*",), trainer=callbacks())
