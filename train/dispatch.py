@@ -96,7 +96,7 @@ class Dispatcher:
         """Cut several batches for the next call while the device works; `take` tells of errors."""
         count, queue = self.steps_per_call, self._queue
         small = count == 1 or (wanted is not None and wanted < count)
-        if small or queue or self._failure is not None:
+        if small or len(queue) == count or self._failure is not None:
             return
         try:
             while len(queue) < count and not (queue and queue[-1].last):

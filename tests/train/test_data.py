@@ -12,6 +12,7 @@ import jaxcore
 from jaxcore import train
 from jaxcore.train.buckets import BatchBuckets
 from jaxcore.train.datamodule import limited
+from jaxcore.train.dispatch import Dispatcher
 from jaxcore.train.feed import Padder, feed
 from jaxcore.train.iterables import as_source, example_batch
 from jaxcore.train.prefetch import prefetch
@@ -99,6 +100,19 @@ def test_a_feed_goes_round_and_knows_the_last_batch(data):
     warns = pytest.warns(UserWarning, match="reading 1 batches again")
     with warns if isinstance(data, Endless) else contextlib.nullcontext():
         assert take(data, 3, start=1) == expected[1:]
+
+
+def test_what_is_due_early_leaves_the_next_calls_whole():
+    """Which steps make a call depends on the place alone: a resumed run makes the same ones."""
+    batches = [np.full(2, n, np.float32) for n in range(8)]
+
+    def sizes(start, wanted):
+        taking = Dispatcher(feed(as_source(batches), 0, start, Padder()), 3)
+        taking.prepare(None)
+        return [len(taking.take(steps)) for steps in wanted]
+
+    assert sizes(0, [1, None, None, None]) == [1, 3, 3, 1]
+    assert sizes(1, [None, None, None]) == [3, 3, 1]
 
 
 def test_a_generator_serves_one_epoch():
