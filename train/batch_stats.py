@@ -53,7 +53,7 @@ def update_batch_stats(task: Task, state: State, source: Source) -> State:
     count = 0
     for batch in source.batches(0):
         padded = padder(batch)
-        if count and not padded.full:
+        if padded.rows == 0 or (count and not padded.full):
             continue
         found = tree.map(lambda x: np.asarray(x, np.float64), one(state, padded.batch))
         total = found if total is None else tree.map(np.add, total, found)

@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from jaxcore import train
+from jaxcore import random, train
+from jaxcore.train.callbacks.spike_detection import _Without
+from jaxcore.train.iterables import as_source
 
 
 def arrays(toy, bad=()):
@@ -89,6 +91,16 @@ def test_what_a_spike_is(toy, kwargs, losses, spikes):
         callback.on_log(run, {"loss": loss})
         found += [loss] if len(callback.skipped) > before else []
     assert [str(loss) for loss in found] == [str(loss) for loss in spikes]
+
+
+def test_statistics_are_of_the_batches_that_stay(toy):
+    task, data = toy.task(norm=True), arrays(toy)
+    state = train.init_state(task, random.key(0), next(data.batches(0)))
+    found, expected = (
+        train.update_batch_stats(task, state, source).variables["batch_stats"]
+        for source in (_Without(data, [((0, 0), (0, 1))]), as_source([*data.batches(0, 1)]))
+    )
+    toy.equal(found, expected)
 
 
 def test_too_many_spikes_end_the_run(toy):

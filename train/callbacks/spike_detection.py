@@ -35,7 +35,8 @@ class SpikeDetection(Callback):
     that finds them there does not train on them, be it resumed from before or begun anew.
 
     Rows are as far apart as `Trainer(log_every=)` says: with `Steps(1)` a single batch is left out.
-    A copy of the state is kept on the device.
+    A copy of the state is kept on the device; a run that is resumed between two rows goes back to
+    its checkpoint.
 
     Args:
       monitor: a column of training.
