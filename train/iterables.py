@@ -74,7 +74,7 @@ class BatchIterable:
     def _counted(self, epoch: int, start: int, limit: int) -> Iterator[Any]:
         """What is left of an epoch of `limit` batches."""
         begun = epoch * limit if self.one_shot else 0
-        behind = begun + start - self._given if self.one_shot else start
+        behind = max(0, begun + start - self._given) if self.one_shot else start
         self._given = begun + start
         for batch in itertools.islice(self._pass(epoch, behind), limit - start):
             self._given += 1

@@ -141,6 +141,8 @@ def test_parts_of_an_iterable():
     for data in (numbers(), [*numbers()]):
         assert seen(limited(as_source(data), 3, overfit=2)) == [[0, 1], [0, 1]]
     assert limited(as_source([1, 2, 3]), 2).steps_per_epoch == 2
+    again = limited(as_source(numbers()), 2)  # validated on twice
+    assert [[int(b[0]) for b in again.batches(0)] for _ in range(2)] == [[0, 1], [2, 3]]
 
 
 def test_data_that_is_not_batches():
