@@ -95,7 +95,7 @@ class Trainer(Measuring):
       steps_per_call: steps in one call of the compiled program, where nothing is due between them.
         Callbacks hear of the last.
       log_every: between rows of the log; None means 50 steps, or an epoch where those are shorter.
-      validate_every: between validations; one more is done at the end.
+      validate_every: between validations; one more is done where `until` ends the run.
       validate_at_start: whether a new run, before its first step, has a row of validation, too.
       limit_train_batches, limit_val_batches, limit_test_batches, limit_predict_batches: batches of
         an epoch, a validation, a test, a prediction; None is all, and 0 leaves out all but the

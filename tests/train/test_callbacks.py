@@ -203,7 +203,7 @@ def test_early_stopping_ends_a_run_and_starts_afresh_in_the_next(toy):
 def test_metrics_that_are_not_there(toy):
     for callback in (train.EarlyStopping("acuracy"), train.ModelCheckpoint(monitor="acuracy")):
         with pytest.raises(train.TrainError, match="not logged") as error:
-            callback.on_log(run_of(), {"step": 1, "accuracy": 0.5, "seconds": 1.0})
+            callback.on_log(run_of(), {"step": 1, "accuracy": 0.5, "steps_per_second": 1.0})
         assert "'acuracy'" in str(error.value)
         assert "['accuracy']" in str(error.value)
     for callback in (train.EarlyStopping(), train.ModelCheckpoint(monitor="val/loss")):
@@ -292,9 +292,15 @@ def test_a_run_without_a_finite_step_ends():
     for step, skipped in ((3, 3), (6, 2), (9, 3)):  # one good step in between
         run.step = step
         callback.on_log(run, {"step": step, "skipped": float(skipped)})
-    run.step = 12
-    with pytest.raises(train.TrainError, match=r"last 6 steps[\s\S]*clip_by_global_norm"):
-        callback.on_log(run, {"step": 12, "critic/skipped": 3.0, "loss": NAN})
+    run.step = 11
+    again = train.TerminateOnNaN(limit=5)  # of a run that goes on from step 11
+    again.on_setup(run)
+    again.restore(callback.state())
+    again.on_fit_start(run)
+    for told in (callback, again):
+        run.step = 12
+        with pytest.raises(train.TrainError, match=r"last 6 steps[\s\S]*clip_by_global_norm"):
+            told.on_log(run, {"step": 12, "critic/skipped": 3.0, "loss": NAN})
 
 
 def test_csv_has_every_row_and_grows_columns(tmp_path):

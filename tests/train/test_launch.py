@@ -34,7 +34,15 @@ def ended():
         process.stdout.close()
 
 
-def test_sigterm_is_handed_on_once_and_ctrl_c_waited_for(ended):
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C that is heeded, as it is not in a process that a shell began in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_sigterm_is_handed_on_once_and_ctrl_c_waited_for(ended, ctrl_c):
     ended += processes(*[ENDS_BY_3 + "time.sleep(60)"] * 2)
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     with _signals_for(ended):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..arguments import check_counts
 from ..errors import TrainError, explain
 from ..history import Row
@@ -25,13 +27,18 @@ class TerminateOnNaN(Callback):
     def __init__(self, limit: int = 50) -> None:
         check_counts(1, limit=limit)
         self.limit = limit
-        self._logged = 0
+        self._logged: int | None = None
         self._skipped = 0
 
+    def on_setup(self, run: Run) -> None:
+        self._logged, self._skipped = None, 0
+
     def on_fit_start(self, run: Run) -> None:
-        self._logged, self._skipped = run.step, 0
+        if self._logged is None:  # nothing was restored
+            self._logged = run.step
 
     def on_log(self, run: Run, row: Row) -> None:
+        assert self._logged is not None
         window, self._logged = run.step - self._logged, run.step
         skipped = max((v for n, v in row.items() if n.rsplit("/", 1)[-1] == "skipped"), default=0)
         self._skipped = self._skipped + window if skipped >= window else 0
@@ -48,6 +55,12 @@ class TerminateOnNaN(Callback):
                 )
                 + (f"\n{where}" if where else "")
             )
+
+    def state(self) -> dict[str, Any]:
+        return {"logged": self._logged, "skipped": self._skipped}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self._logged, self._skipped = state["logged"], state["skipped"]
 
 
 def _where(run: Run) -> str:
