@@ -122,7 +122,7 @@ def check_mode(mode: str) -> None:
 
 def unknown_metric(who: str, monitor: str, row: Iterable[str]) -> TrainError:
     """The error for a metric that a row should have and has not."""
-    columns = sorted(set(row) - {"step", "epoch", "seconds"})
+    columns = sorted(set(row) - {"step", "epoch", "seconds", "steps_per_second"})
     near = difflib.get_close_matches(monitor.replace("_", "/", 1), columns, 1)
     return TrainError(
         explain(
