@@ -10,6 +10,7 @@ averaging       averages of the parameters; batch_stats: statistics that belong 
 gradients       micro-batches, clipping, norms; not_finite: where a NaN came from
 state, step     State, make_step: the pure step, usable without the trainer
 data            ArrayData, ExampleData: shuffled batches that resume exactly; workers: by threads
+mixing          MixUp, CutMix
 iterables       any iterable of batches; loader_state: its place, as JSON
 datamodule      data sets with what prepares them, and when to validate on which
 feed, prefetch  batches brought to one shape, made ready ahead; buckets: brought to a few shapes
@@ -99,6 +100,8 @@ from .metrics import Last as Last
 from .metrics import Mean as Mean
 from .metrics import Measured as Measured
 from .metrics import Sum as Sum
+from .mixing import CutMix as CutMix
+from .mixing import MixUp as MixUp
 from .model import Context as Context
 from .model import Model as Model
 from .not_finite import not_finite as not_finite

@@ -9,6 +9,7 @@ from jaxcore import train
 
 NAN = math.nan
 TASK = {"model": None, "tx": None}
+GIVEN = {train.Task: TASK, train.MixUp: {"num_classes": 2}, train.CutMix: {"num_classes": 2}}
 
 # what is called, the argument, values that are refused, a value that is not
 RANGES = [
@@ -25,6 +26,8 @@ RANGES = [
     (train.Trainer, "fast_dev_run", [-1, "all", None], True),
     (train.Trainer, "validate_at_start", ["yes", None, 2], True),
     (train.Trainer, "shard", ["fsdp"], None),
+    (train.MixUp, "num_classes", [0, 2.0], 2),
+    (train.CutMix, "alpha", [0, -1.0, NAN, "1"], 0.2),
     (train.Task, "precision", ["bf16", None, 16], "16-mixed"),
     (train.Task, "clip_norm", [0, -1.0, NAN, "1"], 0.5),
     (train.Task, "clip_value", [0.0, -1], None),
@@ -76,11 +79,11 @@ RANGES = [
 
 @pytest.mark.parametrize(("make", "name", "wrong", "right"), RANGES)
 def test_a_value_out_of_range_is_refused_by_name(make, name, wrong, right):
-    given = TASK if make is train.Task else {}
-    make(**given, **{name: right})
+    given = GIVEN.get(make, {})
+    make(**{**given, name: right})
     for value in wrong:
         with pytest.raises(train.TrainError) as error:
-            make(**given, **{name: value})
+            make(**{**given, name: value})
         message = str(error.value)
         assert name in message and "expected:" in message and "fix:" in message
 
