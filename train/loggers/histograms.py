@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import socket
 import struct
-import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -23,7 +21,7 @@ from ..plan import Plan
 from ..run import Run
 from ..units import EVERY_EPOCH, Duration, check_duration
 from .base import target
-from .tensorboard import TensorBoardLogger, bytes_field, double_field, integer_field, record
+from .tensorboard import TensorBoardLogger, bytes_field, double_field, integer_field, summary
 
 
 class TensorBoardHistograms(TensorBoardLogger):
@@ -62,14 +60,9 @@ class TensorBoardHistograms(TensorBoardLogger):
     def open(self, run: Run, rows: Sequence[Row]) -> None:
         folder = target(run, self.path, "tensorboard", "TensorBoardHistograms")
         folder.mkdir(parents=True, exist_ok=True)
-        now = time.time()
-        name = f"events.out.tfevents.{int(now)}.{socket.gethostname()}.{os.getpid()}.histograms"
-        self._file = (folder / name).open("ab")
-        self._file.write(record(double_field(1, now) + bytes_field(3, b"brain.Event:2")))
+        self.begin(folder, "histograms", "ab")
         # The session begins here: of an interrupted one, TensorBoard forgets what comes after.
-        start = integer_field(2, run.step + 1) + bytes_field(7, integer_field(1, 1))
-        self._file.write(record(double_field(1, now) + start))
-        self._file.flush()
+        self.write_event(integer_field(2, run.step + 1) + bytes_field(7, integer_field(1, 1)))
 
     def on_log(self, run: Run, row: Row) -> None:
         """Rows are the business of `TensorBoardLogger`."""
@@ -92,16 +85,10 @@ class TensorBoardHistograms(TensorBoardLogger):
         return {"gradients": self._gradient[1](run.state, batch)[1]}
 
     def write(self, row: Row) -> None:
-        assert self._file is not None
         counted: dict[str, Any] = {**row}
-        step = int(counted.pop("step"))
-        values = b"".join(
-            bytes_field(1, bytes_field(1, name.encode()) + bytes_field(5, _encoded(histogram)))
-            for name, histogram in counted.items()
-        )
-        event = double_field(1, time.time()) + integer_field(2, step) + bytes_field(5, values)
-        self._file.write(record(event))
-        self._file.flush()
+        step = integer_field(2, int(counted.pop("step")))
+        values = {name: bytes_field(5, _encoded(found)) for name, found in counted.items()}
+        self.write_event(step + summary(values))
 
 
 class Counted(NamedTuple):

@@ -11,9 +11,9 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from ..history import Row
 from ..run import Run
@@ -39,10 +39,7 @@ class TensorBoardLogger(Logger):
         folder = target(run, self.path, "tensorboard", "TensorBoardLogger")
         folder.mkdir(parents=True, exist_ok=True)
         old = list(folder.glob("events.out.tfevents.*.jaxcore"))
-        now = time.time()
-        name = f"events.out.tfevents.{int(now)}.{socket.gethostname()}.{os.getpid()}.jaxcore"
-        self._file = (folder / name).open("wb")
-        self._file.write(record(double_field(1, now) + bytes_field(3, b"brain.Event:2")))
+        name = self.begin(folder, "jaxcore", "wb")
         for row in rows:
             self.write(row)
         for path in old:
@@ -50,24 +47,32 @@ class TensorBoardLogger(Logger):
                 path.unlink(missing_ok=True)
 
     def write(self, row: Row) -> None:
+        values = {name: float_field(2, value) for name, value in row.items() if name != "step"}
+        self.write_event(integer_field(2, int(row["step"])) + summary(values))
+
+    def begin(self, folder: Path, ending: str, mode: str) -> str:
+        """Open an event file in `folder`, with what each begins with; returns its name."""
+        name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}"
+        self._file = cast(IO[bytes], (folder / f"{name}.{ending}").open(mode))
+        self.write_event(bytes_field(3, b"brain.Event:2"))
+        return f"{name}.{ending}"
+
+    def write_event(self, fields: bytes) -> None:
+        """Write an event of this moment."""
         assert self._file is not None
-        values = b"".join(
-            bytes_field(1, bytes_field(1, name.encode()) + float_field(2, value))
-            for name, value in row.items()
-            if name != "step"
-        )
-        event = (
-            double_field(1, time.time())
-            + integer_field(2, int(row["step"]))
-            + bytes_field(5, values)
-        )
-        self._file.write(record(event))
+        self._file.write(record(double_field(1, time.time()) + fields))
         self._file.flush()
 
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def summary(values: Mapping[str, bytes]) -> bytes:
+    """The field of an event that has {tag: value}; of a value the field that says its kind."""
+    tagged = (bytes_field(1, name.encode()) + value for name, value in values.items())
+    return bytes_field(5, b"".join(bytes_field(1, one) for one in tagged))
 
 
 def record(data: bytes) -> bytes:
