@@ -58,10 +58,6 @@ class Loop:
     validate_at_start: bool = False
     _listeners: dict[str, list[Callable[..., None]]] = field(default_factory=dict)
 
-    def plan(self, plan: Plan, epoch: int) -> Plan:
-        """What the step of an epoch is made from, as the callbacks want it."""
-        return configured(self.callbacks, plan, epoch)
-
     def run(self, run: Run, first: Plan, unlogged: Sequence[Metrics]) -> None:
         """Train until something stops the run.
 
@@ -98,7 +94,7 @@ class Loop:
 
             while run.stop_reason is None:
                 if run.batch == 0:
-                    plan = self.plan(first, run.epoch)
+                    plan = configured(self.callbacks, first, run.epoch)
                     if not plan.same(run.plan):
                         run.state = carry_over(run.state, plan.task, run.example)
                         run.plan = plan

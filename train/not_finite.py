@@ -12,7 +12,7 @@ from jaxcore import debug
 
 from .gradients import make_gradient
 from .metrics import Metrics
-from .paths import leaf_paths
+from .paths import leaf_paths, some
 from .state import State
 from .task import Task
 
@@ -65,9 +65,8 @@ def _named(before: str, tree: Any, what: str) -> str:
     bad = [path or "(the array itself)" for path, leaf in paths if not _finite(leaf)]
     if not bad:
         return ""
-    listed = ", ".join(bad[:6]) + (f" and {len(bad) - 6} more" if len(bad) > 6 else "")
     share = f"all {len(paths)}" if len(bad) == len(paths) else f"{len(bad)} of {len(paths)}"
-    return f"{before}{listed} ({share} {what})"
+    return f"{before}{some(bad, 6)} ({share} {what})"
 
 
 def _finite(leaf: Any) -> bool:

@@ -15,7 +15,7 @@ from jaxcore.errors import describe_type
 
 from .errors import ScalarLossError, TrainError, explain
 from .metrics import Last, Mean, Metric, Sum, check_columns, is_state
-from .paths import leaf_paths
+from .paths import leaf_paths, some
 
 
 class Weighted(NamedTuple):
@@ -46,8 +46,7 @@ def batch_rows(batch: Any, *, what: str = "batch") -> int:
     ]
     rows = {shape[0] if shape else None for _, shape in shapes}
     if len(rows) != 1 or None in rows:
-        listing = ", ".join(f"{path}: {shape}" for path, shape in shapes[:8]) or "no array at all"
-        listing += f" and {len(shapes) - 8} more" if len(shapes) > 8 else ""
+        listing = some([f"{path}: {shape}" for path, shape in shapes], 8) or "no array at all"
         numbers = len(shapes) > 1 and not any(shape for _, shape in shapes)
         raise TrainError(
             explain(
