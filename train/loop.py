@@ -21,7 +21,7 @@ from .resume import need_dir, run_info
 from .run import Evaluation, Run
 from .saving import Saver
 from .state import State
-from .units import Duration, Unit, is_due, is_over, steps_until
+from .units import Duration, Position, Unit, is_due, is_over, steps_until
 
 LOSS_PATIENCE = 10.0  # seconds for a checkpoint's files, once a process of several is lost
 Measure = Callable[[Evaluation, Source], dict[str, float]]
@@ -117,7 +117,7 @@ class Loop:
 
                 now = run.position
                 over = is_over(run.until, now)
-                if self.at_least is not None and not is_over(self.at_least, now):
+                if self._too_early(now):
                     run.forget_stop()
                 # A run that is interrupted goes on later: its next row belongs to a step to come.
                 ending = over or (run.stop_reason is not None and not run.stop_now)
@@ -152,7 +152,7 @@ class Loop:
 
                 if over:
                     run.request_stop(f"reached {run.until}")
-                elif self.at_least is not None and not is_over(self.at_least, now):
+                elif self._too_early(now):
                     run.forget_stop()
                 if run.stop_reason is not None:
                     self._tell(run, "on_stop")
@@ -184,13 +184,17 @@ class Loop:
             for callback in reversed(started):
                 callback.on_fit_end(run)
 
+    def _too_early(self, now: Position) -> bool:
+        """Whether a stop that is asked for now is forgotten."""
+        return self.at_least is not None and not is_over(self.at_least, now)
+
     def _log_start(self, run: Run, began: float) -> None:
         """A row of what an untrained model is worth."""
         row: Row = {"step": run.step, "epoch": run.epoch, **self._validated(run, self.val)}
         run.seconds = row["seconds"] = time.perf_counter() - began
         run.history.rows.append(row)
         self._tell(run, "on_log", row)
-        if self.at_least is not None and not is_over(self.at_least, run.position):
+        if self._too_early(run.position):
             run.forget_stop()
 
     def _validated(self, run: Run, val: Mapping[str, Source]) -> Row:
